@@ -1,0 +1,201 @@
+"""What a scan yields and what steers it: the columns, the key table, the limits. Shared by both codecs.
+
+All integers are little-endian and packed. Ids are big-endian bytes read as one number, so that `int.to_bytes(8, "big")` gives them back.
+Hashes are XXH3-64 of the bytes; 0 means absent (a true hash of 0 is stored as 1), and the hash of an empty value is 0.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from otel_ext.model import StepKind
+
+# One row a span, in wire order. Refused spans have a row too (flag INVALID_ID), so that row numbers match the walk of `project`.
+SPAN: Final = np.dtype(
+    [
+        ("trace", "<u4"),  # index into Scan.trace_ids
+        ("flags", "<u4"),  # Flag bits, and from MARK_SHIFT on the marks of the key table
+        ("span_id", "<u8"),
+        ("parent_id", "<u8"),  # 0: no parent
+        ("start", "<u8"),  # ns since the epoch
+        ("end", "<u8"),  # ns since the epoch
+        ("kind", "u1"),  # StepKind
+        ("status", "u1"),  # 0 unset, 1 ok, 2 error
+        ("operation", "<u2"),  # interned names; 0: none
+        ("tool", "<u2"),
+        ("model", "<u2"),
+        ("agent", "<u2"),
+        ("service", "<u2"),
+        ("call_id", "<u8"),  # hashes
+        ("arguments", "<u8"),
+        ("result", "<u8"),
+        ("output", "<u8"),
+        ("arguments_len", "<u4"),  # bytes
+        ("result_len", "<u4"),
+        ("output_len", "<u4"),
+        ("output_at", "<u4"),  # byte range of the output value in the payload, for rules that need the text
+        ("output_value_len", "<u4"),
+        ("conversation_at", "<u4"),  # byte range of the conversation id
+        ("conversation_len", "<u4"),
+        ("input_tokens", "<i4"),  # -1: unknown
+        ("output_tokens", "<i4"),
+        ("cached_tokens", "<i4"),
+        ("reasoning_tokens", "<i4"),
+        ("cost", "<f8"),  # US dollars; NaN: unknown
+        ("request_first", "<u4"),  # rows of Scan.requests
+        ("request_count", "<u4"),
+        ("answer_first", "<u4"),  # rows of Scan.answers
+        ("answer_count", "<u4"),
+    ]
+)
+
+# One row an agent step, compact because open traces keep them: sorted by (trace, end, start, span_id) of the span.
+# Only spans of a kind in STEP_KINDS and with valid ids are steps.
+#   tool, handoff, retriever: name tool, a arguments, b result, c call id   (32-bit folds of the hashes)
+#   llm, embedding:           name model, a output, b input+output tokens (unknown counts as 0, capped), c 0
+#   agent:                    name agent, a output, b 0, c 0
+STEP: Final = np.dtype(
+    [
+        ("end", "<u8"),
+        ("span", "<u4"),  # low half of the span id
+        ("kind", "u1"),
+        ("flags", "u1"),  # StepFlag
+        ("name", "<u2"),
+        ("a", "<u4"),
+        ("b", "<u4"),
+        ("c", "<u4"),
+    ]
+)
+STEP_STRUCT: Final = "<QIBBHIII"
+STEP_KINDS: Final = (StepKind.LLM, StepKind.TOOL, StepKind.AGENT, StepKind.RETRIEVER, StepKind.EMBEDDING, StepKind.HANDOFF)
+
+# A run of steps of one trace in Scan.steps.
+GROUP: Final = np.dtype([("trace", "<u4"), ("first", "<u4"), ("count", "<u4")])
+
+# A tool call the model asked for, and an answer to one that a later model call was given.
+REQUEST: Final = np.dtype([("row", "<u4"), ("tool", "<u2"), ("pad", "<u2"), ("call_id", "<u8"), ("arguments", "<u8")])
+ANSWER: Final = np.dtype([("row", "<u4"), ("refused", "u1"), ("pad", "u1", (3,)), ("call_id", "<u8")])
+
+
+class Flag(enum.IntFlag):
+    """Bits of SPAN.flags."""
+
+    INVALID_ID = 1  # the span's own ids: refused alone
+    ERROR = 2  # status ERROR, or a key with how ERROR said so
+    REMOTE_PARENT = 4  # Span.flags says that the parent is in another process
+    HAS_ARGUMENTS = 8
+    HAS_RESULT = 16
+    TOOL_CALL_FINISH = 32  # reserved for finish reasons
+
+
+MARK_SHIFT: Final = 8  # mark n of the key table is bit MARK_SHIFT + n; 24 marks at most
+
+
+class StepFlag(enum.IntFlag):
+    """Bits of STEP.flags."""
+
+    ERROR = 1
+    HAS_ARGUMENTS = 2
+    HAS_RESULT = 4
+
+
+class Field(enum.IntEnum):
+    """Where the value of an attribute goes. The numbers are part of the contract between both codecs.
+
+    Rank decides between several keys for one field: the lowest rank that yields a value wins; on equal rank the first on the wire.
+    """
+
+    KIND = 0  # string through Key.values -> StepKind; a string not in the table yields nothing
+    OPERATION = 1  # non-empty string -> interned
+    TOOL = 2
+    MODEL = 3
+    AGENT = 4
+    SERVICE = 5  # read from the resource only
+    CALL_ID = 6  # non-empty value -> hash
+    ARGUMENTS = 7  # non-empty value -> hash, length, HAS_ARGUMENTS
+    RESULT = 8  # any value, also an empty one -> hash, length, HAS_RESULT
+    OUTPUT = 9  # non-empty value -> hash, length, byte range
+    INPUT_TOKENS = 10  # int, finite double (truncated) or decimal string; negative yields nothing; capped at 2**31 - 1
+    OUTPUT_TOKENS = 11
+    CACHED_TOKENS = 12
+    REASONING_TOKENS = 13
+    COST = 14  # double, int or decimal string; negative or not finite yields nothing
+    CONVERSATION = 15  # non-empty string -> byte range
+    ERROR = 16  # sets Flag.ERROR: a bool must be true; a string must be in Key.values where that is given, else be non-empty
+    OUTPUT_MESSAGES = 17  # semconv messages (JSON string): requests, and OUTPUT from the text parts
+    INPUT_MESSAGES = 18  # semconv messages (JSON string): answers
+    FLAT_OUTPUT = 19  # a prefix: OpenInference flattened output messages
+    FLAT_INPUT = 20  # a prefix: OpenInference flattened input messages
+    TEXT = 21  # string or array of strings -> Scan.texts, with Key.rank as the field number there
+    MARK = 22  # presence sets bit MARK_SHIFT + Key.rank
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One attribute key of a dialect. Exact match, but for FLAT_* where `name` is a prefix.
+
+    `kinds` limits the entry to spans whose kind, once all keys are read, is one of these; empty means any.
+    """
+
+    name: str
+    field: Field
+    rank: int = 0
+    values: Mapping[str, int] = field(default_factory=dict)
+    kinds: tuple[StepKind, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NameRule:
+    """What a span's name tells, tried in order after the attributes; the first that fits is used, and only it.
+
+    Fits when the name starts with `prefix`, the scope name with `scope`, and the kind so far is in `kinds` (empty: any).
+    Then the kind becomes `kind` (None: stays). With `take` (TOOL or AGENT) the rest of the name after the prefix (and before `suffix`,
+    which must then end it) fills that field where no attribute did; an empty rest fills nothing.
+    """
+
+    prefix: str
+    kind: StepKind | None = None
+    take: Field | None = None
+    kinds: tuple[StepKind, ...] = ()
+    scope: str = ""
+    suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one codec. `names_max` interned names are kept; every later one becomes NAME_OTHER and is counted."""
+
+    depth_max: int = 32  # nested AnyValues
+    names_max: int = 10_000
+    name_bytes_max: int = 256  # a longer name is cut at a character boundary
+    requests_max: int = 128  # tool calls read from one span; more are counted in Scan.overflow
+    answers_max: int = 1_024
+
+
+NAME_NONE: Final = 0
+NAME_OTHER: Final = 1  # "__other__"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Columns of one payload. The arrays are read-only views of bytes that the codec owns no longer."""
+
+    spans: np.ndarray  # SPAN
+    steps: np.ndarray  # STEP
+    step_rows: np.ndarray  # u4: row of each step in `spans`
+    groups: np.ndarray  # GROUP, ascending by trace
+    requests: np.ndarray  # REQUEST
+    answers: np.ndarray  # ANSWER
+    trace_ids: list[bytes]  # 16 bytes each, in order of first appearance among spans with valid ids
+    texts: list[tuple[int, int, str | list[str]]]  # row, field number, value; sparse
+    overflow: int  # requests and answers over the limits, and names that became NAME_OTHER
+
+
+# Fragments to append to spans: one pair a column. Row r gets `fragments[indices[r]]`; fragments[0] must be b"".
+# A fragment is bytes of Span fields, tag included (otel_ext.wire.encode makes them).
+Column = tuple["np.ndarray", list[bytes]]
