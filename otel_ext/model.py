@@ -48,7 +48,8 @@ Evidence = Mapping[str, "str | int | float | bool | list[str]"]
 class Finding:
     """One fact about one trace. `rule` reads coarse to fine; `span_id` is the span at fault, both ids are raw bytes.
 
-    `complete` is False where the trace may still change the verdict; `withdrawn` marks the one revision that takes it back.
+    `complete` is False where the trace may still change the verdict; `withdrawn` marks the revision that takes it back.
+    `langfuse_trace_id` is the id the trace goes by in Langfuse, "" while that is not known.
     """
 
     time_unix_nano: int
@@ -64,6 +65,7 @@ class Finding:
     evidence: Evidence = field(default_factory=dict)
     complete: bool = True
     withdrawn: bool = False
+    langfuse_trace_id: str = ""
 
     def to_json(self) -> str:
         """The finding as one line of JSON: ids in lower-case hex, times in nanoseconds since the epoch."""
@@ -81,6 +83,8 @@ class Finding:
             "evidence": dict(self.evidence),
             "complete": self.complete,
         }
+        if self.langfuse_trace_id and self.langfuse_trace_id != self.trace_id.hex():
+            record["langfuse_trace_id"] = self.langfuse_trace_id
         if self.withdrawn:
             record["withdrawn"] = True
         return json.dumps(record, ensure_ascii=False)

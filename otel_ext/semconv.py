@@ -50,3 +50,5 @@ QUEUE_CAPACITY: Final = "otelcol_exporter_queue_capacity"
 
 SCOPE: Final = "otel_ext"
 OTHER_LABEL: Final = "__other__"
+SERIES_OVERFLOW: Final = "otel_ext_series_overflow"
+BUILD: Final = "otel_ext_build"

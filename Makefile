@@ -1,0 +1,63 @@
+# One door for people, hooks and CI. `make demo` and `make test` need git, make and CPython 3.11 or newer; cargo, where it is, builds the native codec.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUST := $(shell find otel_ext/wire/native -name '*.rs' -o -name 'Cargo.toml' 2>/dev/null | grep -v /target/)
+SHARED ?= ../shared
+export OPENBLAS_NUM_THREADS := 1
+
+.PHONY: all demo test check format lint types rust layers bench evaluate captures fuzz stack-test clean install
+
+all: check
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml $(RUST)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip setuptools setuptools-rust
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
+	@$(BIN)/otel-ext version | sed -n 2p
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/otel-ext demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP) lint types rust
+	$(BIN)/python -m pytest
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+rust:
+	@if command -v cargo >/dev/null; then \
+	  cd otel_ext/wire/native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet; \
+	else echo "cargo is not here: the Rust part was not checked"; fi
+
+layers: $(STAMP)
+	$(BIN)/python -m pytest tests/test_layers.py
+
+bench: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --editable '.[bench]' --no-build-isolation || echo "rotel has no wheel here: its rows are left out"
+	$(BIN)/python -m benchmarks.run
+
+evaluate: $(STAMP)
+	@if test -d $(SHARED)/data; then $(BIN)/python -m tests.evaluate $(SHARED); else echo "$(SHARED)/data is not here: nothing to evaluate"; fi
+
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz.wire --seconds 60
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info otel_ext/wire/native/target
+	find . -name '*.so' -path './otel_ext/*' -delete

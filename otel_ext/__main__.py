@@ -1,0 +1,7 @@
+"""`python -m otel_ext`."""
+
+import sys
+
+from otel_ext.cli import main
+
+sys.exit(main())

@@ -1,0 +1,253 @@
+"""The sidecar: builds every part from the settings, joins them, starts destinations first and stops receivers first."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from otel_ext import __version__
+from otel_ext.admin import AdminServer, Health, Row
+from otel_ext.dialects import KEYS, RULES
+from otel_ext.errors import Overloaded
+from otel_ext.exporters.base import Destination, Record, Runtime, Undelivered
+from otel_ext.exporters.delivery import Delivery
+from otel_ext.exporters.halving import CodecHalver
+from otel_ext.exporters.langfuse import LangfuseSpans
+from otel_ext.exporters.log import MemoryLog
+from otel_ext.exporters.otlp import OtlpGrpc, OtlpHttp
+from otel_ext.exporters.prometheus import Metrics, Reading
+from otel_ext.exporters.scores import LangfuseScores, ScoreOptions
+from otel_ext.logs import log_finding, set_up
+from otel_ext.model import Finding, Receipt
+from otel_ext.pipeline import Outcome, Pipeline
+from otel_ext.receivers import ReceiverStats
+from otel_ext.receivers.grpc import GrpcReceiver
+from otel_ext.receivers.http import HttpReceiver
+from otel_ext.selfreport import readings
+from otel_ext.settings import NS_PER_S, Langfuse, Settings, Tempo
+from otel_ext.wire import NATIVE, make_codec
+from otel_ext.wire.table import Limits
+
+TICK_S = 0.2
+INVALID_IDS = "a span's trace id must be 16 bytes and its span id 8, not all zero; such spans were left out"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One destination and which payload of an outcome is its own."""
+
+    delivery: Delivery
+    llm: bool
+
+
+class Sidecar:
+    """All parts of one process. A Consumer for its receivers; `start` once, `stop` once, in one event loop."""
+
+    def __init__(self, settings: Settings, runtime: Runtime | None = None) -> None:
+        self.settings = settings
+        self.runtime = runtime or Runtime(now_ns=time.time_ns, sleep=asyncio.sleep, random=random.random)
+        self.codec = make_codec(KEYS, RULES, Limits(names_max=settings.traces.max_names))
+        exporters = settings.exporters
+        self.pipeline = Pipeline(settings, self.codec, with_llm=exporters.langfuse is not None)
+        prometheus = exporters.prometheus
+        self.metrics = Metrics(
+            prometheus.max_series_per_metric if prometheus else 2_000,
+            self.codec.name,
+            version=__version__,
+            codec="native" if NATIVE else "python",
+        )
+        self.stats = {"grpc": ReceiverStats(), "http": ReceiverStats()}
+        self.on_finding: list[Callable[[Finding], None]] = [log_finding]
+        self.undelivered: list[Undelivered] = []
+        self._make_outputs()
+        self._make_receivers()
+        self.admin = AdminServer(settings.admin.endpoint, self.metrics, self._health, self._ready, now_ns=self.runtime.now_ns)
+        self.metrics.add_source(lambda: readings(self))
+        self._started_ns = 0
+        self._ticking: asyncio.Task[None] | None = None
+
+    # -- parts
+
+    def _make_outputs(self) -> None:
+        wanted = list(self._destinations())
+        exporters = self.settings.exporters
+        capacity = max((section.queue_batches for section in (exporters.tempo, exporters.langfuse) if section), default=1)
+        self.log = MemoryLog(len(wanted), queue_batches=capacity, queue_bytes=exporters.queue_bytes)
+        halver = CodecHalver(self.codec)
+        self.outputs = [
+            Output(Delivery(destination, self.log.reader(index), halver, self.runtime), llm) for index, (destination, llm) in enumerate(wanted)
+        ]
+        self.scores = self._make_scores(exporters.langfuse) if exporters.langfuse and exporters.langfuse.scores else None
+
+    def _destinations(self) -> Iterator[tuple[Destination, bool]]:
+        exporters = self.settings.exporters
+        if exporters.tempo:
+            yield self._tempo(exporters.tempo), False
+        if exporters.langfuse:
+            langfuse = exporters.langfuse
+            timeout_s = langfuse.timeout / NS_PER_S
+            yield LangfuseSpans(langfuse.host, langfuse.public_key, langfuse.secret_key, self.runtime, timeout_s=timeout_s), True
+
+    def _tempo(self, tempo: Tempo) -> Destination:
+        timeout_s = tempo.timeout / NS_PER_S
+        if tempo.protocol == "grpc":
+            return OtlpGrpc(tempo.endpoint, headers=tempo.headers, compression=tempo.compression, timeout_s=timeout_s)
+        return OtlpHttp(tempo.endpoint, self.runtime, headers=tempo.headers, compression=tempo.compression, timeout_s=timeout_s)
+
+    def _make_scores(self, langfuse: Langfuse) -> LangfuseScores:
+        options = ScoreOptions(environment=langfuse.environment, scores_max=langfuse.scores_max, timeout_s=langfuse.timeout / NS_PER_S)
+        return LangfuseScores(langfuse.host, langfuse.public_key, langfuse.secret_key, self.runtime, options)
+
+    def _make_receivers(self) -> None:
+        grpc, http = self.settings.receivers.grpc, self.settings.receivers.http
+        self.grpc = GrpcReceiver(grpc.endpoint, grpc.max_recv_bytes, self, self.stats["grpc"]) if grpc else None
+        self.http = HttpReceiver(http.endpoint, http.max_recv_bytes, self, self.stats["http"]) if http else None
+
+    # -- data
+
+    async def consume(self, payload: bytes) -> Receipt:
+        """Take one request: into the log of every destination, or raise and keep nothing."""
+        self.log.check()
+        started = time.perf_counter()
+        outcome = self.pipeline.process(payload, self.runtime.now_ns())
+        self._keep(outcome)
+        self.metrics.observe(outcome.fresh, list(outcome.trace_ids))
+        self.metrics.processed(time.perf_counter() - started)
+        return Receipt(outcome.spans, outcome.rejected, INVALID_IDS if outcome.rejected else "")
+
+    def _keep(self, outcome: Outcome) -> None:
+        payloads = tuple(outcome.llm if output.llm else outcome.full for output in self.outputs)
+        if any(payloads):
+            spans = tuple(outcome.llm_spans if output.llm else outcome.spans for output in self.outputs)
+            self.log.append(Record(payloads, spans))
+        for finding in outcome.findings:
+            self._report(finding)
+
+    def _report(self, finding: Finding) -> None:
+        self.metrics.finding(finding)
+        if self.scores:
+            self.scores.submit(finding)
+        for tell in self.on_finding:
+            tell(finding)
+
+    async def _tick(self) -> None:
+        while True:
+            await self.runtime.sleep(TICK_S)
+            try:
+                self.settle()
+            except Exception:
+                log.exception("a tick failed")
+                self.metrics.dropped("tick", "internal")
+
+    def settle(self) -> None:
+        """Give the verdicts that are due. While the log is full they wait: nothing is judged that could not be told."""
+        try:
+            self.log.check()
+        except Overloaded:
+            return
+        self._keep(self.pipeline.tick(self.runtime.now_ns()))
+
+    # -- life
+
+    async def start(self) -> None:
+        """Start everything; raises OtelExtError where a port is taken."""
+        self._started_ns = self.runtime.now_ns()
+        for output in self.outputs:
+            await output.delivery.start()
+        if self.scores:
+            await self.scores.start()
+        await self.admin.start()
+        for receiver in (self.grpc, self.http):
+            if receiver:
+                await receiver.start()
+        self._ticking = asyncio.create_task(self._tick(), name="tick")
+
+    async def stop(self) -> None:
+        """Stop receiving, give the verdicts that wait, deliver what is queued; all within `shutdown_timeout`."""
+        timeout_s = self.settings.shutdown_timeout / NS_PER_S
+        deadline = time.monotonic() + timeout_s
+        stopping = [receiver.stop(timeout_s / 4) for receiver in (self.grpc, self.http) if receiver]
+        await asyncio.gather(*stopping)
+        if self._ticking:
+            self._ticking.cancel()
+        self._keep_last()
+        left_s = max(0.1, deadline - time.monotonic())
+        draining = [output.delivery.drain(left_s) for output in self.outputs]
+        if self.scores:
+            draining.append(self.scores.drain(left_s))
+        self.undelivered = list(await asyncio.gather(*draining))
+        await self.admin.stop()
+
+    def _keep_last(self) -> None:
+        try:
+            self._keep(self.pipeline.settle_all())
+        except Overloaded:
+            self.metrics.dropped("findings", "shutdown")
+            log.warning("the log is full: verdicts that still waited were not given")
+
+    # -- about ourselves
+
+    def _health(self) -> Health:
+        return Health(version=__version__, codec="native" if NATIVE else "python", started_ns=self._started_ns)
+
+    def _ready(self) -> list[Row]:
+        return [Row.of(output.delivery) for output in self.outputs]
+
+
+def serve(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    set_up()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings) -> int:
+    sidecar = Sidecar(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await sidecar.start()
+    quiet_the_collector()
+    _say_hello(sidecar)
+    await stop.wait()
+    await sidecar.stop()
+    for left in sidecar.undelivered:
+        if left.records:
+            log.warning("%s: %d batches with %d spans were not delivered", left.destination, left.records, left.spans)
+    log.info("stopped")
+    return 0
+
+
+def quiet_the_collector() -> None:
+    """Keep the garbage collector off what lives as long as the process, and let open traces grow without a full pass each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 1_000)
+
+
+def _say_hello(sidecar: Sidecar) -> None:
+    codec = "native codec" if NATIVE else "python codec: no compiled part was built, spans cost more"
+    grpc = sidecar.grpc.address if sidecar.grpc else "off"
+    http = sidecar.http.address if sidecar.http else "off"
+    log.info("otel-ext %s, %s; OTLP gRPC %s, HTTP %s, admin %s", __version__, codec, grpc, http, sidecar.admin.address)
+    if sidecar.outputs:
+        log.info("sending to %s", ", ".join(output.delivery.name for output in sidecar.outputs))
+    else:
+        log.info("no exporter is configured: traces are judged and counted, and forwarded nowhere")

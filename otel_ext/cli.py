@@ -1,0 +1,110 @@
+"""The command line: arguments in, exit code out (0 done, 1 failed while running, 2 bad arguments or configuration)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+# One thread is enough for the small arrays here, and the pool of a numerical library costs megabytes: say so before it loads.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from otel_ext import __version__
+from otel_ext.configfile import load
+from otel_ext.errors import ConfigError, OtelExtError
+from otel_ext.settings import Settings
+
+OPTIONAL_PARTS = {"uvloop": "faster event loop", "langfuse": "Langfuse SDK"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except ConfigError as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        return 2
+    except (OtelExtError, OSError) as error:
+        print(f"otel-ext: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="otel-ext", description="Links agent traces between Langfuse and Tempo, and says what went wrong in them.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run the sidecar")
+    serve.add_argument("--config", metavar="F", help="YAML configuration; without it: receive, judge, serve metrics, forward nowhere")
+    serve.set_defaults(command=_serve)
+    demo = commands.add_parser("demo", help="a sidecar on free ports, sample agent traces, and what was found in them")
+    demo.set_defaults(command=_demo)
+    scan = commands.add_parser("scan", help="the same rules over stored traces")
+    scan.add_argument("files", nargs="+", metavar="FILE", help="OTLP/JSON lines or OTLP protobuf, also .gz; - for standard input")
+    scan.add_argument("--format", choices=("table", "json"), default="table")
+    scan.add_argument("--config", metavar="F")
+    scan.set_defaults(command=_scan)
+    check = commands.add_parser("check-config", help="say what is wrong with a configuration")
+    check.add_argument("file", metavar="F")
+    check.set_defaults(command=_check)
+    version = commands.add_parser("version", help="version, codec in use, optional parts")
+    version.set_defaults(command=_version)
+    return parser
+
+
+def settings_from(path: str | None) -> Settings:
+    """The configuration in *path*, or the defaults; raises ConfigError."""
+    try:
+        text = Path(path).read_text(encoding="utf-8") if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'})"]) from None
+    return load(text, os.environ)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from otel_ext.app import serve
+
+    return serve(settings_from(arguments.config))
+
+
+def _demo(_arguments: argparse.Namespace) -> int:
+    from otel_ext.demo import run
+
+    return run(sys.stdout)
+
+
+def _scan(arguments: argparse.Namespace) -> int:
+    from otel_ext.offline import Scanner, payloads
+    from otel_ext.report import findings_table
+
+    scanner = Scanner(settings_from(arguments.config))
+    findings = scanner.findings(payloads(arguments.files))
+    if arguments.format == "json":
+        for finding in findings:
+            print(finding.to_json())
+    else:
+        print(findings_table(findings) if findings else "nothing found")
+        print(f"\n{len(findings)} findings in {scanner.spans} spans of {len(scanner.traces)} traces")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    settings_from(arguments.file)
+    print(f"{arguments.file}: good")
+    return 0
+
+
+def _version(_arguments: argparse.Namespace) -> int:
+    from otel_ext.wire import NATIVE
+
+    print(f"otel-ext {__version__}\ncodec    {'native' if NATIVE else 'python'}")
+    for name, what in OPTIONAL_PARTS.items():
+        print(f"{name:8} {'present' if importlib.util.find_spec(name) else 'absent'} ({what})")
+    return 0

@@ -1,0 +1,73 @@
+"""What a rule sees and says. No I/O, no clock, no names: steps are rows of small integers, a hit is a fact with its numbers.
+
+A *step* is a plain tuple in the order of `wire.table.STEP`; tuples because a rule reads thousands of them a millisecond.
+Steps of a trace are sorted by (end, span), whatever the order in which they arrived, so a rule is a function of what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from otel_ext.model import Evidence, Severity, StepKind
+from otel_ext.wire.table import StepFlag
+
+Step = tuple[int, int, int, int, int, int, int, int]
+
+END: Final = 0  # ns since the epoch
+SPAN: Final = 1  # low half of the span id
+KIND: Final = 2
+FLAGS: Final = 3
+NAME: Final = 4  # interned: tool, model or agent
+A: Final = 5  # arguments of a call, output of a model or agent
+B: Final = 6  # result of a call, tokens of a model call, milliseconds an agent ran
+C: Final = 7  # call id
+
+# A rule looks back over this many steps of its kind at most: what makes a long trace cost no more a step than a short one.
+WINDOW: Final = 48
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A rule's verdict at one step. `subject` tells facts of one rule apart within a trace; `tool` is an interned name or 0.
+
+    In `message`, `{tool}` stands for the tool's name, which a rule does not know.
+    """
+
+    type: str
+    rule: str
+    severity: Severity
+    subject: int
+    span: int  # low half of the id of the span at fault
+    message: str
+    tool: int = 0
+    evidence: Evidence = field(default_factory=dict)
+
+
+class StepRule(Protocol):
+    """Judges one step by those before it."""
+
+    @property
+    def kind(self) -> StepKind:
+        """The steps it is called with."""
+        ...
+
+    def judge(self, steps: Sequence[Step], at: int) -> Hit | None:
+        """What `steps[at]` shows, given `steps[:at]`; all are of `kind`. Looks back WINDOW steps at most."""
+        ...
+
+
+def failed(step: Step) -> bool:
+    """The call ended in an error."""
+    return bool(step[FLAGS] & StepFlag.ERROR)
+
+
+def same_call(one: Step, other: Step) -> bool:
+    """The same tool with the same arguments. Arguments that were not recorded equal each other."""
+    return one[NAME] == other[NAME] and one[A] == other[A]
+
+
+def recorded(step: Step) -> bool:
+    """Arguments and result are known, so that equal means equal."""
+    return step[FLAGS] & (StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT) == StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT

@@ -1,0 +1,207 @@
+"""Tool skipping: what a run was expected to call, and what its model asked for, against what was called."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from otel_ext.detectors.base import END, FLAGS, NAME, B, C, Hit, Step, failed
+from otel_ext.model import Evidence, Severity
+from otel_ext.settings import Expectation
+from otel_ext.wire.table import StepFlag
+
+SKIPPING: Final = "tool_skipping"
+EXPECTED: Final = "tool_skipping/expected"
+REQUESTED: Final = "tool_skipping/requested_not_executed"
+
+# Declared to the model as tools, but the framework takes the arguments as the answer: never executed, never skipped.
+OUTPUT_TOOLS: Final = frozenset({"final_answer", "final_result", "structured_output", "StructuredOutput", "json_tool_call"})
+# A hand-off is asked for like a tool and shows as another agent's run.
+HANDOFF_PREFIXES: Final = ("transfer_to_", "handoff_to_", "transfer_back_to_")
+
+
+class Request(NamedTuple):
+    """A tool call the model asked for that no tool span has answered for so far. `span` and `end` are the model call's."""
+
+    call: int
+    tool: int
+    span: int
+    end: int
+    answered: bool
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One agent's run: the steps that ended inside of it, in order. `agent` and `service` are interned names."""
+
+    agent: int
+    service: int
+    span: int
+    start: int
+    end: int
+    error: bool
+    calls: Sequence[Step] = ()
+    models: Sequence[Step] = ()
+    agents: frozenset[int] = frozenset()  # names of all agents seen in the trace
+    requests: Sequence[Request] = ()
+    expected: tuple[int, ...] = ()
+    tools_visible: bool = False  # the trace has tool spans at all
+
+    @property
+    def outstanding(self) -> bool:
+        """Something may still arrive: a call without span or answer, or a run of which nothing was seen yet."""
+        return not (self.calls or self.models) or any(not request.answered for request in self.requests)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the run's own model calls."""
+        return sum(step[B] for step in self.models)
+
+
+@dataclass(slots=True)
+class _Compiled:
+    """An expectation with tools as interned names."""
+
+    agent: str
+    require: tuple[int, ...]
+    any_of: tuple[tuple[int, ...], ...]
+    before: tuple[tuple[int, ...], ...]
+    forbid: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Expected:
+    """`require`, `any_of`, `before`, `forbid` per agent, and `otel_ext.expected_tools` of the span itself."""
+
+    expectations: Sequence[Expectation]
+    name: Callable[[int], str]
+    intern: Callable[[str], int]
+    _compiled: list[_Compiled] = field(init=False)
+    _matches: dict[tuple[int, int], list[_Compiled]] = field(init=False, default_factory=dict)  # bounded by the table of names
+
+    def __post_init__(self) -> None:
+        numbers = self._numbers
+        self._compiled = [
+            _Compiled(e.agent, numbers(e.require), tuple(map(numbers, e.any_of)), tuple(map(numbers, e.before)), numbers(e.forbid))
+            for e in self.expectations
+        ]
+
+    def _numbers(self, tools: Sequence[str]) -> tuple[int, ...]:
+        return tuple(self.intern(tool) for tool in tools)
+
+    def applies(self, agent: int, service: int) -> list[_Compiled]:
+        """The expectations whose glob fits the agent's name, or the service's where the agent has none."""
+        key = (agent, service)
+        if key not in self._matches:
+            subject = self.name(agent) or self.name(service)
+            self._matches[key] = [e for e in self._compiled if fnmatch.fnmatchcase(subject, e.agent)]
+        return self._matches[key]
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """Everything the run lacks, does in the wrong order, or must not do."""
+        good = {step[NAME] for step in run.calls if not failed(step)}
+        for expectation in self.applies(run.agent, run.service):
+            yield from self._required(run, good, expectation.require)
+            for choice in expectation.any_of:
+                if not good.intersection(choice):
+                    yield self._hit(run, "any_of", choice, "none of {tools} was called")
+            for order in expectation.before:
+                yield from self._ordered(run, order)
+            called = tuple(tool for tool in expectation.forbid if any(step[NAME] == tool for step in run.calls))
+            if called:
+                yield self._hit(run, "forbid", called, "{tools} was called, which is forbidden here")
+        yield from self._required(run, good, run.expected)
+
+    def _required(self, run: Run, good: set[int], tools: Sequence[int]) -> Iterator[Hit]:
+        missing = tuple(tool for tool in tools if tool not in good)
+        if missing:
+            yield self._hit(run, "require", missing, "the run ended without a successful call of {tools}")
+
+    def _ordered(self, run: Run, order: Sequence[int]) -> Iterator[Hit]:
+        """Each tool of *order* only after a successful call of the one before it."""
+        done: set[int] = set()
+        for step in run.calls:
+            if step[NAME] in order[1:] and order[order.index(step[NAME]) - 1] not in done:
+                first = order[order.index(step[NAME]) - 1]
+                yield self._hit(run, "before", (first,), f"{self.name(step[NAME])} was called before {{tools}}")
+                return
+            if not failed(step):
+                done.add(step[NAME])
+
+    def _hit(self, run: Run, expectation: str, tools: Sequence[int], message: str) -> Hit:
+        attempted = sorted({self.name(step[NAME]) for step in run.calls if step[NAME] in tools and failed(step)})
+        names = [self.name(tool) for tool in tools]
+        evidence: dict[str, str | int | float | bool | list[str]] = {"expectation": expectation, "tools": names}
+        if attempted and expectation != "forbid":
+            evidence["attempted"] = attempted
+        return Hit(
+            type=SKIPPING,
+            rule=EXPECTED,
+            # an agent that tried and failed did not skip in silence
+            severity=Severity.MEDIUM if set(names) <= set(attempted) and expectation != "forbid" else Severity.CRITICAL,
+            subject=hash((run.span, len(expectation), *tools)),
+            span=run.span,
+            message=message.replace("{tools}", ", ".join(names)),
+            evidence=evidence,
+        )
+
+
+@dataclass(slots=True)
+class RequestedNotExecuted:
+    """The model asked for a call, and nothing shows that it was made."""
+
+    name: Callable[[int], str]
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """One hit a tool. Requests are matched by call id before; here by name, for tool spans without an id."""
+        ran = Counter(step[NAME] for step in run.calls if not step[C] and not hollow(step) and not failed(step))
+        tried = Counter(step[NAME] for step in run.calls if not step[C] and failed(step))
+        withheld = {step[C] for step in run.calls if step[C] and hollow(step)}
+        reported: set[int] = set()
+        for request in sorted(run.requests, key=lambda each: (each.end, each.span, each.call)):
+            spare = ran if ran[request.tool] else tried
+            if spare[request.tool] and (spare is ran or not request.refused):
+                spare[request.tool] -= 1
+            elif request.answered and not request.refused and request.call in withheld:
+                continue  # its span shows no result, but the model was given one
+            elif request.tool not in reported and self._is_call(run, request) and (hit := self._judge(run, request)):
+                reported.add(request.tool)
+                yield hit
+
+    def _is_call(self, run: Run, request: Request) -> bool:
+        tool = self.name(request.tool)
+        return not (tool in OUTPUT_TOOLS or tool.startswith(HANDOFF_PREFIXES) or request.tool in run.agents)
+
+    def _judge(self, run: Run, request: Request) -> Hit | None:
+        if request.refused:
+            return self._hit(run, request, Severity.MEDIUM, "the model asked for {tool}, and was told that it was refused or is unknown")
+        if request.answered:
+            # Instrumentation of the model client alone never shows tool spans: then the answer is all there can be.
+            return self._hit(run, request, Severity.LOW, "{tool} has an answer, but no tool span") if run.tools_visible else None
+        went_on = any(step[END] > request.end for step in run.models)
+        if went_on and not run.error:
+            return self._hit(run, request, Severity.HIGH, "the model asked for {tool}; it was not called, and the model went on without it")
+        return self._hit(run, request, Severity.MEDIUM, "the model asked for {tool}; the run ended before it was called")
+
+    @staticmethod
+    def _hit(run: Run, request: Request, severity: Severity, message: str) -> Hit:
+        evidence: Evidence = {"answered": request.answered, "refused": request.refused}
+        return Hit(
+            type=SKIPPING,
+            rule=REQUESTED,
+            severity=severity,
+            subject=request.tool,
+            tool=request.tool,
+            span=run.span,
+            message=message,
+            evidence=evidence,
+        )
+
+
+def hollow(step: Step) -> bool:
+    """A tool span with arguments but neither result nor error: it may have been withheld."""
+    return step[FLAGS] & (StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT | StepFlag.ERROR) == StepFlag.HAS_ARGUMENTS

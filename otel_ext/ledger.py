@@ -1,0 +1,72 @@
+"""Tool calls that models asked for, crossed off as their spans and answers come. Any order of arrival ends in the same state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from otel_ext.detectors.base import KIND, Step
+from otel_ext.detectors.base import C as CALL
+from otel_ext.detectors.skipping import Request, hollow
+from otel_ext.model import StepKind
+from otel_ext.tracebook import ROW, Trace
+
+OPEN_REQUESTS_MAX: Final = 256  # calls of one trace that wait for their span; more are counted and not judged
+_CALL_AT: Final = ROW.size - 4
+
+
+class Answer(NamedTuple):
+    """An answer to a call, as a later model call was given it."""
+
+    call: int
+    refused: bool
+
+
+def record(trace: Trace, fresh: list[Step], requests: Iterable[Request], answers: Iterable[Answer]) -> int:
+    """Bring the trace's open requests up to date with new steps, requests and answers; returns how many did not fit.
+
+    A call id that a tool span carries is settled for good, whatever its answer says: the tool ran. A request without a call id has a
+    number below zero for one, and is matched by name when it is judged.
+    """
+    waiting = trace.requests or {}
+    for step in fresh:
+        if waiting and step[KIND] == StepKind.TOOL and step[CALL] and not hollow(step):
+            waiting.pop(step[CALL], None)
+    overflow = 0
+    for request in requests:
+        overflow += _put(trace, waiting, request)
+    for answer in answers:
+        overflow += _put(trace, waiting, Request(answer.call, 0, 0, 0, answered=True, refused=answer.refused))
+    trace.requests = waiting or None
+    return overflow
+
+
+def _put(trace: Trace, waiting: dict[int, Request], news: Request) -> int:
+    """Add what *news* knows of a call; 1 where there is no room."""
+    known = waiting.get(news.call)
+    if known is None:
+        if ran(trace, news.call):
+            return 0
+        if len(waiting) >= OPEN_REQUESTS_MAX:
+            return 1
+        waiting[news.call] = news
+        return 0
+    asked = news if news.tool else known
+    waiting[news.call] = asked._replace(answered=known.answered or news.answered, refused=known.refused or news.refused)
+    return 0
+
+
+def ran(trace: Trace, call: int) -> bool:
+    """A tool span with this call id is among the steps. Without an id nothing can be said here."""
+    if call <= 0:
+        return False
+    pattern = call.to_bytes(4, "little")
+    at = trace.steps.find(pattern)
+    while at >= 0:
+        start = at - _CALL_AT
+        if start >= 0 and start % ROW.size == 0:
+            step = ROW.unpack_from(trace.steps, start)
+            if step[KIND] == StepKind.TOOL and not hollow(step):
+                return True
+        at = trace.steps.find(pattern, at + 1)
+    return False

@@ -1,0 +1,217 @@
+"""Every setting, its default and its bound: one frozen dataclass a section of the YAML file.
+
+`otel_ext.configfile` fills these from YAML and the environment; a value outside its bounds is a fault with the path of its key.
+Times are nanoseconds once loaded (`5s`, `5m` in the file), sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+NS_PER_S: Final = 1_000_000_000
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Both ends belong to the range."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The values allowed for a string."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A time with its unit in the file, nanoseconds here. Bounds in seconds."""
+
+    low_s: float = 0
+    high_s: float = 7 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`host:port`; port 0 lets the system choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An absolute http(s) URL."""
+
+    optional: bool = False
+
+
+Count = Annotated[int, Range(1, 100_000_000)]
+Bytes = Annotated[int, Range(1 * KIB, 64 * 1024 * MIB)]
+
+
+def section(kind: type[Any]) -> Any:
+    """A nested section that is there with its defaults when the file does not name it."""
+    return field(default_factory=kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcReceiver:
+    """OTLP over gRPC."""
+
+    endpoint: Annotated[str, Address()] = "127.0.0.1:4317"
+    max_recv_bytes: Bytes = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpReceiver:
+    """OTLP over HTTP. The size limit holds before and after decompression."""
+
+    endpoint: Annotated[str, Address()] = "127.0.0.1:4318"
+    max_recv_bytes: Bytes = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receivers:
+    """Where OTLP comes in. A receiver set to null is off."""
+
+    grpc: GrpcReceiver | None = section(GrpcReceiver)
+    http: HttpReceiver | None = section(HttpReceiver)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admin:
+    """Metrics, health and readiness."""
+
+    endpoint: Annotated[str, Address()] = "127.0.0.1:9464"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """What the URLs on spans and findings are made of. Without them ids are linked, URLs are left out."""
+
+    langfuse_url: Annotated[str, Url(optional=True)] = ""
+    langfuse_project: str = ""
+    grafana_url: Annotated[str, Url(optional=True)] = ""
+    tempo_datasource: str = "tempo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What an agent's run must hold. `agent` is a glob over the agent's name, else the service's."""
+
+    agent: str
+    require: tuple[str, ...] = ()
+    any_of: tuple[tuple[str, ...], ...] = ()
+    before: tuple[tuple[str, ...], ...] = ()
+    forbid: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSkipping:
+    """`settle` is how long a verdict waits while something is outstanding."""
+
+    settle: Annotated[int, Duration(0, 3_600)] = 5 * NS_PER_S
+    expectations: tuple[Expectation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """Counts at which repetition becomes a finding."""
+
+    max_iterations: Annotated[int, Range(1, 100_000)] = 10
+    identical_calls: Annotated[int, Range(2, 16)] = 3
+    failing_calls: Annotated[int, Range(2, 16)] = 3
+    identical_outputs: Annotated[int, Range(2, 16)] = 3
+    cycle_period: Annotated[int, Range(1, 5)] = 3
+    cycle_repeats: Annotated[int, Range(2, 8)] = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSpike:
+    """A run's tokens against its agent's own past; `baseline_tokens` an iteration stands in until `min_samples` runs were seen."""
+
+    multiplier: Annotated[float, Range(1.0, 1_000.0)] = 3.0
+    baseline_tokens: Annotated[int, Range(1, 100_000_000)] = 2_000
+    min_samples: Annotated[int, Range(2, 10_000)] = 10
+    agents_max: Count = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detect:
+    """The rules."""
+
+    tool_skipping: ToolSkipping = section(ToolSkipping)
+    loop: Loop = section(Loop)
+    token_spike: TokenSpike = section(TokenSpike)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """Bounds of what is remembered. Past `max_traces` the trace that was quiet longest goes, and is counted."""
+
+    idle_timeout: Annotated[int, Duration(1)] = 300 * NS_PER_S
+    max_traces: Annotated[int, Range(1, 10_000_000)] = 100_000
+    max_steps: Annotated[int, Range(64, 100_000)] = 2_000
+    max_verdicts: Annotated[int, Range(1, 10_000_000)] = 100_000
+    max_names: Annotated[int, Range(16, 65_000)] = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tempo:
+    """Tempo, or anything that takes OTLP: the whole tree."""
+
+    endpoint: Annotated[str, Url()]
+    protocol: Annotated[str, Choice(("grpc", "http"))] = "grpc"
+    queue_batches: Count = 1_000
+    compression: Annotated[str, Choice(("none", "gzip"))] = "none"
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    timeout: Annotated[int, Duration(0.1, 600)] = 10 * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Langfuse:
+    """Langfuse: the LLM tree, and findings as scores."""
+
+    host: Annotated[str, Url()]
+    public_key: str
+    secret_key: str = field(repr=False)
+    scores: bool = True
+    environment: str = "default"
+    queue_batches: Count = 1_000
+    scores_max: Count = 10_000
+    timeout: Annotated[int, Duration(0.1, 600)] = 10 * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prometheus:
+    """Metrics on the admin endpoint."""
+
+    max_series_per_metric: Annotated[int, Range(10, 1_000_000)] = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exporters:
+    """Where data goes. An exporter that is not named is off."""
+
+    tempo: Tempo | None = None
+    langfuse: Langfuse | None = None
+    prometheus: Prometheus | None = None
+    queue_bytes: Bytes = 512 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration."""
+
+    receivers: Receivers = section(Receivers)
+    admin: Admin = section(Admin)
+    links: Links = section(Links)
+    detect: Detect = section(Detect)
+    traces: Traces = section(Traces)
+    exporters: Exporters = section(Exporters)
+    shutdown_timeout: Annotated[int, Duration(0, 600)] = 10 * NS_PER_S

@@ -1,0 +1,167 @@
+"""Open traces: what is remembered of each, compactly and within bounds.
+
+A trace keeps its steps as packed rows (28 bytes each), sorted by what happened and not by what arrived, so that verdicts are a function of the
+run and not of batching. No I/O, no clock: times come in.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from otel_ext.detectors.base import END, KIND, SPAN, Step
+from otel_ext.detectors.skipping import Request
+from otel_ext.model import Finding, StepKind
+from otel_ext.settings import Traces
+from otel_ext.wire.table import STEP_STRUCT
+
+ROW: Final = struct.Struct(STEP_STRUCT)
+_KIND_AT: Final = 12  # of the kind in a packed row
+
+FindingKey = tuple[str, int]
+
+
+class Trace:
+    """One open trace. Slots that most traces never fill stay None: a hundred thousand of these must fit."""
+
+    __slots__ = ("agent_end", "evicted", "expected", "given", "langfuse_id", "models", "requests", "seen_ns", "steps")
+
+    def __init__(self) -> None:
+        self.steps = b""
+        self.seen_ns = 0
+        self.models = 0  # model calls so far
+        self.agent_end = 0  # end of the agent run that ended last
+        self.langfuse_id: str | None = None  # where it is not the trace's own id
+        self.requests: dict[int, Request] | None = None
+        self.given: dict[FindingKey, Finding] | None = None
+        self.expected: dict[int, tuple[int, ...]] | None = None  # agent span -> tools
+        self.evicted = False  # older steps were dropped
+
+    def rows(self) -> list[Step]:
+        """All steps kept, in order."""
+        return list(ROW.iter_unpack(self.steps))
+
+    def last_of(self, kind: StepKind, count: int) -> list[Step]:
+        """The last *count* steps of *kind*, in order."""
+        found: list[Step] = []
+        for at in range(len(self.steps) - ROW.size, -1, -ROW.size):
+            if self.steps[at + _KIND_AT] == kind:
+                found.append(ROW.unpack_from(self.steps, at))
+                if len(found) == count:
+                    break
+        found.reverse()
+        return found
+
+
+class Added(NamedTuple):
+    """What adding steps to a trace came to: those not seen before, and whether any belongs before one that was."""
+
+    fresh: list[Step]
+    history: bytes  # the rows before, where `late` is False
+    late: bool
+
+
+class Verdict(NamedTuple):
+    """What outlives a trace, so that a late span gets the same answer."""
+
+    given: dict[FindingKey, Finding] | None
+    langfuse_id: str | None
+
+
+@dataclass(slots=True)
+class TraceBook:
+    """Bounded in traces, in steps a trace, and in age since the last span. What is evicted is counted by reason."""
+
+    settings: Traces
+    evicted: dict[str, int] = field(default_factory=lambda: {"idle": 0, "max_traces": 0, "max_steps": 0, "max_verdicts": 0})
+    _open: dict[bytes, Trace] = field(default_factory=dict)  # the longest quiet first
+    _verdicts: dict[bytes, Verdict] = field(default_factory=dict)
+    _by_langfuse: dict[str, bytes] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, trace_id: bytes) -> Trace | None:
+        """The trace where it is open."""
+        return self._open.get(trace_id)
+
+    def touch(self, trace_id: bytes, now_ns: int) -> Trace:
+        """The trace, opened where it was not, and now the one seen last."""
+        trace = self._open.pop(trace_id, None) or self._begin(trace_id)
+        trace.seen_ns = now_ns
+        self._open[trace_id] = trace
+        if len(self._open) > self.settings.max_traces:
+            self._close(next(iter(self._open)), "max_traces")
+        return trace
+
+    def _begin(self, trace_id: bytes) -> Trace:
+        trace = Trace()
+        if verdict := self._verdicts.pop(trace_id, None):
+            trace.given, trace.langfuse_id = verdict
+        return trace
+
+    def expire(self, now_ns: int) -> None:
+        """Close every trace without a span for `idle_timeout`."""
+        oldest_ns = now_ns - self.settings.idle_timeout
+        while self._open:
+            trace_id, trace = next(iter(self._open.items()))
+            if trace.seen_ns >= oldest_ns:
+                break
+            self._close(trace_id, "idle")
+
+    def _close(self, trace_id: bytes, reason: str) -> None:
+        trace = self._open.pop(trace_id)
+        self.evicted[reason] += 1
+        if trace.given or trace.langfuse_id:
+            self._verdicts[trace_id] = Verdict(trace.given, trace.langfuse_id)
+            if len(self._verdicts) > self.settings.max_verdicts:
+                del self._verdicts[next(iter(self._verdicts))]
+                self.evicted["max_verdicts"] += 1
+
+    def link(self, trace_id: bytes, trace: Trace, langfuse_id: str) -> None:
+        """Remember, both ways, that the trace goes by another id in Langfuse."""
+        if langfuse_id == trace_id.hex() or trace.langfuse_id == langfuse_id:
+            return
+        trace.langfuse_id = langfuse_id
+        self._by_langfuse[langfuse_id] = trace_id
+        if len(self._by_langfuse) > self.settings.max_verdicts:
+            del self._by_langfuse[next(iter(self._by_langfuse))]
+
+    def trace_of(self, langfuse_id: str) -> bytes | None:
+        """The trace that goes by *langfuse_id* in Langfuse, where the two ids differ and it is remembered."""
+        return self._by_langfuse.get(langfuse_id)
+
+    def add(self, trace: Trace, steps: list[Step], packed: bytes) -> Added:
+        """Add *steps*, sorted, and the same *packed*; a step seen before (the same span with the same end) is left out."""
+        history = trace.steps
+        late = bool(history) and steps[0][:2] <= ROW.unpack_from(history, len(history) - ROW.size)[:2]
+        if late or len({step[SPAN] for step in steps}) < len(steps):
+            return self._merge(trace, steps)
+        trace.steps = history + packed
+        self._bound(trace)
+        return Added(steps, history, late=False)
+
+    def _merge(self, trace: Trace, steps: list[Step]) -> Added:
+        known = {(step[END], step[SPAN]): step for step in trace.rows()}
+        fresh = list({(step[END], step[SPAN]): step for step in steps if (step[END], step[SPAN]) not in known}.values())
+        history = trace.steps
+        late = bool(known and fresh) and fresh[0][:2] < max(known)
+        merged = sorted([*known.values(), *fresh])
+        trace.steps = b"".join(ROW.pack(*step) for step in merged)
+        self._bound(trace)
+        return Added(fresh, history, late)
+
+    def _bound(self, trace: Trace) -> None:
+        """Past the bound the older half goes: the rest still shows what repeats now."""
+        if len(trace.steps) <= self.settings.max_steps * ROW.size:
+            return
+        keep = self.settings.max_steps // 2 * ROW.size
+        self.evicted["max_steps"] += (len(trace.steps) - keep) // ROW.size
+        trace.steps = trace.steps[-keep:]
+        trace.evicted = True
+
+
+def models_in(steps: list[Step]) -> int:
+    """How many of *steps* are model calls."""
+    return sum(1 for step in steps if step[KIND] == StepKind.LLM)
