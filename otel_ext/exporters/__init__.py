@@ -1,0 +1,1 @@
+"""Where spans, findings and numbers go: one destination a file."""
