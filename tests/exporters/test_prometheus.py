@@ -6,8 +6,6 @@ import math
 import os
 import threading
 import time
-from bisect import bisect_left
-from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -18,22 +16,15 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from otel_ext import semconv
-from otel_ext.exporters.declared import DECLARED, METRICS
+from otel_ext.exporters.declared import METRICS
 from otel_ext.exporters.prometheus import BATCHES_PENDING_MAX, ROWS_PENDING_MAX, Metrics, Reading, metrics_table
-from otel_ext.exporters.series import LABEL_LENGTH_MAX
 from otel_ext.model import Finding, Severity, StepKind
-from otel_ext.wire.table import SPAN, Flag
+from otel_ext.wire.table import SPAN
+from tests.exporters.counting import NAMES, Samples, brute_force, name, shown
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
-NAMES = ["", "__other__", "gpt-4o", "claude", "chat", "execute_tool", "search", 'quo"te\\back\nline', "ü" * 200, "\ud800broken", "\r \x00"]
 IDS = [bytes([n]) * 16 for n in range(1, 6)]
 S = 1_000_000_000
-
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-def name(number: int) -> str:
-    return NAMES[number] if number < len(NAMES) else f"name-{number}"
 
 
 def metrics(series_max: int = 2_000, **kwargs: object) -> Metrics:
@@ -70,39 +61,6 @@ def samples(numbers: Metrics, accept: str = "") -> Samples:
 
 def ours(found: Samples) -> Samples:
     return {key: value for key, value in found.items() if key[0].startswith(("llm_", "mcp_"))}
-
-
-def shown(text: str) -> str:
-    return text[:LABEL_LENGTH_MAX].encode("utf-8", "replace").decode() or "unknown"
-
-
-def brute_force(spans: np.ndarray) -> Samples:
-    """What the page must say, one span and one addition at a time."""
-    found: Samples = defaultdict(float)
-
-    def histogram(metric: str, seconds: float, **labels: str) -> None:
-        bounds = DECLARED[metric].buckets
-        for at, le in enumerate([*map(float, bounds), "+Inf"]):
-            key = (f"{metric}_bucket", tuple(sorted({**labels, "le": str(le)}.items())))
-            found[key] += at >= bisect_left(bounds, seconds)
-        found[f"{metric}_count", tuple(sorted(labels.items()))] += 1
-        found[f"{metric}_sum", tuple(sorted(labels.items()))] += seconds
-
-    for row in spans:
-        start, end = int(row["start"]), int(row["end"])
-        seconds = (end - start) / 1e9 if 0 < start < end else 0.0
-        if row["kind"] in (StepKind.LLM, StepKind.EMBEDDING):
-            default = "chat" if row["kind"] == StepKind.LLM else "embeddings"
-            labels = {"model": shown(name(row["model"])), "operation": shown(name(row["operation"]) or default)}
-            histogram(semconv.REQUEST_SECONDS, seconds, **labels)
-            if not math.isnan(row["cost"]):
-                found["llm_cost_dollars_total", tuple(sorted(labels.items()))] += row["cost"]
-            for kind in ("input", "output", "cached", "reasoning"):
-                if row[f"{kind}_tokens"] >= 0:
-                    found["llm_tokens_used_total", tuple(sorted({**labels, "token_type": kind}.items()))] += int(row[f"{kind}_tokens"])
-        elif row["kind"] == StepKind.TOOL:
-            histogram(semconv.TOOL_SECONDS, seconds, tool=shown(name(row["tool"])), status="error" if row["flags"] & Flag.ERROR else "ok")
-    return found
 
 
 NUMBERS = st.integers(0, len(NAMES) - 1)
