@@ -9,7 +9,7 @@ from aiohttp import web
 
 from otel_ext.errors import MalformedPayload, RetryableError, TooLarge
 from otel_ext.receivers.limits import Gunzip, Hold
-from otel_ext.receivers.status import WrongMediaError
+from otel_ext.receivers.status import SenderGoneError, WrongMediaError
 
 GZIP: Final = ("gzip", "x-gzip")  # RFC 9110, 8.4.1.3: the same
 IDENTITY: Final = ("", "identity")
@@ -18,7 +18,7 @@ IDENTITY: Final = ("", "identity")
 async def read_body(request: web.BaseRequest, limit_bytes: int, timeout_s: float, hold: Hold) -> bytes:
     """The body, inflated; *limit_bytes* holds before and after inflating.
 
-    Raises WrongMediaError, TooLarge, MalformedPayload, Overloaded, or RetryableError after *timeout_s*.
+    Raises WrongMediaError, TooLarge, MalformedPayload, Overloaded, SenderGoneError, or RetryableError after *timeout_s*.
     """
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in GZIP and encoding not in IDENTITY:
@@ -56,6 +56,8 @@ async def _read(request: web.BaseRequest, limit_bytes: int, hold: Hold, gunzip: 
             pieces.append(kept)
     except web.RequestPayloadError:
         raise MalformedPayload("HTTP: damaged chunked transfer", size_bytes) from None
+    except ConnectionError:
+        raise SenderGoneError(f"the sender left after {size_bytes} bytes of the body") from None
     if gunzip:
         gunzip.finish()
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

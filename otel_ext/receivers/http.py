@@ -128,9 +128,6 @@ class HttpReceiver:
                 raise WrongMediaError(f"the content type is not supported; {' and '.join(_ENCODINGS)} are")
             receipt = await self._take(request, encoding)
             body = encoding.success(receipt)
-        except ConnectionError:  # the sender is gone: there is nobody to answer
-            self._stats.refuse("disconnected")
-            raise
         except Exception as error:
             return self.refusal(error, encoding)
         self._stats.accept(receipt)

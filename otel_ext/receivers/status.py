@@ -50,6 +50,10 @@ class WrongMediaError(PermanentError):
     """A content type or an encoding that OTLP/HTTP does not have."""
 
 
+class SenderGoneError(RetryableError):
+    """The sender left before its request was whole. Nobody reads the answer; the request is counted all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A row: the codes, the reason it is counted under, and the delay in seconds where the error asks for none (None: never send one)."""
@@ -69,6 +73,7 @@ TABLE: Final[dict[type[BaseException], Rule]] = {
     WrongMediaError: Rule(INVALID_ARGUMENT, 415, "wrong_media"),
     PermanentError: Rule(INVALID_ARGUMENT, 400, "refused"),
     Overloaded: Rule(UNAVAILABLE, 503, "overloaded", 1.0),
+    SenderGoneError: Rule(UNAVAILABLE, 503, "disconnected"),
     RetryableError: Rule(UNAVAILABLE, 503, "unavailable", 1.0),
     # No delay: senders then back off exponentially, which suits a failure of unknown length better than a guess.
     Exception: Rule(UNAVAILABLE, 503, "internal"),

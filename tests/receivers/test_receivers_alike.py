@@ -38,6 +38,7 @@ REFUSALS = [
     (Overloaded("queue full", 1e9), UNAVAILABLE, 503, 3600.0, False, "overloaded", "queue full"),
     (RetryableError("down", 0.2), UNAVAILABLE, 503, 0.2, False, "unavailable", "down"),
     (KeyError(SECRET), UNAVAILABLE, 503, None, False, "internal", "nothing of this request was kept"),
+    (ConnectionResetError(SECRET), UNAVAILABLE, 503, None, False, "internal", "nothing of this request was kept"),
     (TimeoutError(SECRET), UNAVAILABLE, 503, None, False, "internal", "nothing of this request was kept"),
 ]
 
