@@ -6,12 +6,26 @@ Both hold to `Codec`, and agree on values, errors and byte index for every input
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
+from otel_ext.wire.pure import PureCodec
 from otel_ext.wire.table import Column, Key, Limits, NameRule, Scan
+
+try:
+    from otel_ext.wire.native import NativeCodec
+except ImportError:  # no Rust where this was installed: the pure codec is complete, only slower
+    _native_built = False
+else:
+    _native_built = True
+
+# Whether make_codec gives the native codec. OTEL_EXT_CODEC=python is the way back, should the native one misbehave on some machine.
+NATIVE: Final[bool] = _native_built and os.environ.get("OTEL_EXT_CODEC") != "python"
+
+__all__ = ["NATIVE", "Codec", "make_codec"]
 
 
 class Codec(Protocol):
@@ -22,7 +36,10 @@ class Codec(Protocol):
         ...
 
     def splice(self, payload: bytes, columns: Sequence[Column]) -> bytes:
-        """*payload* with each span's fragments appended; every other byte stays."""
+        """*payload* with each span's fragments appended; every other byte stays.
+
+        Raises MalformedPayload, else ValueError where a column has not one row a span or names a fragment that is not there.
+        """
         ...
 
     def project(
@@ -35,8 +52,9 @@ class Codec(Protocol):
     ) -> bytes:
         """*payload* with only the spans where *keep* (u1 a row) is set; scopes and resources left without a span go too.
 
-        *parents* (u8 a row) are the new parents: equal to the old one leaves the bytes alone, 0 removes the field, else its eight bytes are
-        overwritten (or the field appended where there was none). With *id_key* each kept span also gets that attribute with its own id in hex.
+        *parents* (u8 a row) are the new parents: equal to the old one leaves the bytes alone, 0 removes the field, else its eight bytes
+        are overwritten (or the field appended where there was none). With *id_key* each kept span whose id is 8 bytes long also gets that
+        attribute with its own id in hex. A scope or resource that had no span to begin with goes too.
         """
         ...
 
@@ -47,3 +65,14 @@ class Codec(Protocol):
     def intern(self, name: str) -> int:
         """The number of *name*, adding it where there is room, else NAME_OTHER; 0 for ""."""
         ...
+
+
+def make_codec(keys: Sequence[Key], rules: Sequence[NameRule], limits: Limits | None = None, *, prefer_native: bool = True) -> Codec:
+    """The native codec where it was built and is wanted, else the pure one; raises ValueError for a table that cannot be.
+
+    Spans with invalid ids have a row with the flag, their ids, times and status, and nothing from their attributes.
+    """
+    bounds = Limits() if limits is None else limits
+    if NATIVE and prefer_native:
+        return NativeCodec(keys, rules, bounds)
+    return PureCodec(keys, rules, bounds)

@@ -6,9 +6,10 @@ Hashes are XXH3-64 of the bytes; 0 means absent (a true hash of 0 is stored as 1
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -145,7 +146,7 @@ class Key:
     name: str
     field: Field
     rank: int = 0
-    values: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, int] = dataclasses.field(default_factory=dict)
     kinds: tuple[StepKind, ...] = ()
 
 
@@ -176,6 +177,21 @@ class Limits:
     requests_max: int = 128  # tool calls read from one span; more are counted in Scan.overflow
     answers_max: int = 1_024
 
+
+# Lower-case bytes; an answer that has one of them in its first 256 is a refusal: the tool does not exist, or was not let run.
+REFUSAL_MARKERS: Final = (
+    b"error: tool",
+    b"not available",
+    b"is not a valid tool",
+    b"unknown tool",
+    b"tool not found",
+    b"not found",
+    b"no such tool",
+    b"blocked by",
+    b"rejected the tool",
+    b"not approved",
+    b"denied",
+)
 
 NAME_NONE: Final = 0
 NAME_OTHER: Final = 1  # "__other__"

@@ -1,0 +1,35 @@
+"""The extension of native/: plain values in, bytes out. Only `otel_ext.wire.native` uses it.
+
+Packed rows are those of `otel_ext.wire.table`, little-endian.
+"""
+
+class Malformed(ValueError):  # noqa: N818 - the reason alone, `native.py` makes the error of it
+    """Bytes that are not a valid request; args are the reason and the byte index."""
+
+    args: tuple[str, int]
+
+class Codec:
+    """A compiled key table and the names seen so far. Safe to share between threads; a scan holds the names for its time."""
+
+    def __init__(
+        self,
+        keys: list[tuple[bytes, int, int, list[tuple[bytes, int]], bytes]],  # name, Field, rank, values, kinds
+        rules: list[tuple[bytes, int | None, int | None, bytes, bytes, bytes]],  # prefix, kind, take, kinds, scope, suffix
+        limits: list[int],  # depth_max, names_max, name_bytes_max, requests_max, answers_max
+        markers: list[bytes],
+    ) -> None: ...
+    def scan(self, payload: bytes) -> tuple[list[bytes], list[bytes], list[tuple[int, int, str | list[str]]], int]:
+        """Spans, steps, step rows, groups, requests and answers; trace ids; texts; overflow. Raises Malformed."""
+
+    def name(self, number: int) -> str:
+        """Raises IndexError for a number never given out."""
+
+    def intern(self, name: bytes) -> int: ...
+
+Columns = list[tuple[bytes, list[bytes]]]  # u4 a row, fragments
+
+def splice(payload: bytes, columns: Columns) -> bytes:
+    """Raises Malformed, or ValueError where the columns do not fit the spans."""
+
+def project(payload: bytes, keep: bytes, parents: bytes, columns: Columns, id_key: bytes) -> bytes:
+    """*keep* is u1 a row, *parents* u8. Raises like `splice`."""

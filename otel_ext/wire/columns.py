@@ -1,0 +1,37 @@
+"""Packed rows from and to numpy: what both codecs hand out and take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from otel_ext.wire.table import ANSWER, GROUP, REQUEST, SPAN, STEP, Column, Scan
+
+Texts = list[tuple[int, int, str | list[str]]]
+
+
+def build(arrays: Sequence[bytes], trace_ids: list[bytes], texts: Texts, overflow: int) -> Scan:
+    """A Scan over *arrays*: spans, steps, step rows, groups, requests, answers."""
+    spans, steps, step_rows, groups, requests, answers = arrays
+    return Scan(
+        spans=np.frombuffer(spans, SPAN),
+        steps=np.frombuffer(steps, STEP),
+        step_rows=np.frombuffer(step_rows, "<u4"),
+        groups=np.frombuffer(groups, GROUP),
+        requests=np.frombuffer(requests, REQUEST),
+        answers=np.frombuffer(answers, ANSWER),
+        trace_ids=trace_ids,
+        texts=texts,
+        overflow=overflow,
+    )
+
+
+def packed(array: np.ndarray, dtype: str) -> bytes:
+    """*array* as little-endian bytes of *dtype*."""
+    return np.asarray(array).astype(dtype, copy=False).tobytes()
+
+
+def packed_columns(columns: Sequence[Column]) -> list[tuple[bytes, list[bytes]]]:
+    """*columns* with their indices as packed u4."""
+    return [(packed(indices, "<u4"), fragments) for indices, fragments in columns]

@@ -1,0 +1,17 @@
+//! OTLP bytes to columns and back: the native codec of `otel_ext.wire`. The modules know no Python; `python.rs` is the shim.
+#![forbid(unsafe_code)]
+
+pub mod evaluate;
+pub mod flat;
+pub mod messages;
+pub mod names;
+pub mod reader;
+pub mod rewrite;
+pub mod rows;
+pub mod scan;
+mod sources;
+pub mod table;
+pub mod value;
+
+#[cfg(feature = "python")]
+mod python;

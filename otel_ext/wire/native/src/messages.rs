@@ -1,0 +1,354 @@
+//! Chat messages in a JSON string, skimmed: only what the rules need, nothing is built.
+//!
+//! Two shapes: `[{"role", "parts": [{"type": "text" | "tool_call" | "tool_call_response", ..}]}]` and OpenAI's
+//! `{"role", "content", "tool_calls": [{"id", "function": {"name", "arguments"}}], "tool_call_id"}`.
+//!
+//! Tolerant on purpose, because SDKs cut long attributes: a fault ends the reading, and what was complete by then stays. Complete is: a text
+//! with its closing quote, a part or a tool call with its closing brace, an OpenAI answer with the brace of its message.
+//! Commas count as blanks. A value that is skipped may nest `DEPTH_MAX` brackets deep; which bracket closes which is not looked at.
+//! `otel_ext/wire/messages.py` does the same, step by step.
+
+use memchr::memchr2;
+
+const DEPTH_MAX: usize = 64;
+
+/// A JSON value as it is on the wire; for a string what is between the quotes, still escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<'a> {
+    pub raw: &'a [u8],
+    pub is_string: bool,
+}
+
+impl<'a> Json<'a> {
+    fn present(self) -> Option<Self> {
+        (self.is_string || self.raw != b"null").then_some(self)
+    }
+
+    fn string(self) -> Option<&'a [u8]> {
+        self.is_string.then_some(self.raw)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Request<'a> {
+    pub name: Option<&'a [u8]>,
+    pub id: Option<Json<'a>>,
+    pub arguments: Option<Json<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer<'a> {
+    pub id: Option<Json<'a>>,
+    pub response: &'a [u8],
+}
+
+/// What was read; `outputs` says which side is wanted: texts and requests, or answers.
+#[derive(Debug, Default)]
+pub struct Messages<'a> {
+    pub outputs: bool,
+    pub texts: Vec<&'a [u8]>,
+    pub requests: Vec<Request<'a>>,
+    pub answers: Vec<Answer<'a>>,
+}
+
+impl<'a> Messages<'a> {
+    pub fn read(&mut self, json: &'a [u8], outputs: bool) {
+        self.outputs = outputs;
+        self.texts.clear();
+        self.requests.clear();
+        self.answers.clear();
+        let _ = self.document(Skim { json }); // None: stopped at a fault, which is allowed
+    }
+
+    fn document(&mut self, skim: Skim<'a>) -> Option<usize> {
+        let at = skim.blanks(0);
+        match skim.byte(at)? {
+            b'[' => skim.items(at, |item| self.message(skim, item)),
+            b'{' => self.message(skim, at),
+            _ => None,
+        }
+    }
+
+    fn message(&mut self, skim: Skim<'a>, at: usize) -> Option<usize> {
+        if skim.byte(at)? != b'{' {
+            return skim.skip(at);
+        }
+        let (mut id, mut content) = (None, None);
+        let end = skim.members(at, |key, at| match (key, skim.byte(at)?) {
+            (b"parts" | b"content", b'[') => {
+                let end = skim.items(at, |item| self.part(skim, item))?;
+                if key == b"content" {
+                    content = Some(Json { raw: skim.between(at, end), is_string: false });
+                }
+                Some(end)
+            }
+            (b"content", _) => {
+                let end = skim.take(at, &mut content)?;
+                if self.outputs {
+                    self.texts.extend(content.and_then(Json::string));
+                }
+                Some(end)
+            }
+            (b"tool_calls", b'[') if self.outputs => skim.items(at, |item| self.tool_call(skim, item)),
+            (b"tool_call_id", _) => skim.take(at, &mut id),
+            _ => skim.skip(at),
+        })?;
+        if !self.outputs && id.is_some_and(|id| id.present().is_some()) {
+            self.answers.push(Answer { id, response: content.map_or(b"", |content| content.raw) });
+        }
+        Some(end)
+    }
+
+    fn part(&mut self, skim: Skim<'a>, at: usize) -> Option<usize> {
+        if skim.byte(at)? != b'{' {
+            return skim.skip(at);
+        }
+        let (mut kind, mut content, mut text, mut response, mut result) = (None, None, None, None, None);
+        let (mut id, mut name, mut arguments) = (None, None, None);
+        let end = skim.members(at, |key, at| match key {
+            b"type" => skim.take(at, &mut kind),
+            b"content" => skim.take(at, &mut content),
+            b"text" => skim.take(at, &mut text),
+            b"id" => skim.take(at, &mut id),
+            b"name" => skim.take(at, &mut name),
+            b"arguments" => skim.take(at, &mut arguments),
+            b"response" => skim.take(at, &mut response),
+            b"result" => skim.take(at, &mut result),
+            _ => skim.skip(at),
+        })?;
+        let id = id.and_then(Json::present);
+        match (kind.and_then(Json::string), self.outputs) {
+            (Some(b"text"), true) => self.texts.extend(content.and_then(Json::string).or(text.and_then(Json::string))),
+            (Some(b"tool_call"), true) => {
+                self.requests.push(Request { name: name.and_then(Json::string), id, arguments: arguments.and_then(Json::present) });
+            }
+            (Some(b"tool_call_response"), false) => {
+                self.answers.push(Answer { id, response: response.or(result).map_or(b"", |value| value.raw) });
+            }
+            _ => {}
+        }
+        Some(end)
+    }
+
+    fn tool_call(&mut self, skim: Skim<'a>, at: usize) -> Option<usize> {
+        if skim.byte(at)? != b'{' {
+            return skim.skip(at);
+        }
+        let (mut id, mut name, mut arguments) = (None, None, None);
+        let end = skim.members(at, |key, at| match (key, skim.byte(at)?) {
+            (b"function", b'{') => skim.members(at, |key, at| match key {
+                b"name" => skim.take(at, &mut name),
+                b"arguments" => skim.take(at, &mut arguments),
+                _ => skim.skip(at),
+            }),
+            (b"id", _) => skim.take(at, &mut id),
+            (b"name", _) => skim.take(at, &mut name),
+            (b"arguments", _) => skim.take(at, &mut arguments),
+            _ => skim.skip(at),
+        })?;
+        let id = id.and_then(Json::present);
+        self.requests.push(Request { name: name.and_then(Json::string), id, arguments: arguments.and_then(Json::present) });
+        Some(end)
+    }
+}
+
+/// Positions in a JSON text. Every function takes a position and gives the one after what it read, or None at a fault.
+#[derive(Clone, Copy)]
+struct Skim<'a> {
+    json: &'a [u8],
+}
+
+const SCALAR_END: &[u8] = b",]}[{\": \t\n\r";
+
+impl<'a> Skim<'a> {
+    #[inline]
+    fn byte(self, at: usize) -> Option<u8> {
+        self.json.get(at).copied()
+    }
+
+    #[inline]
+    fn between(self, start: usize, end: usize) -> &'a [u8] {
+        self.json.get(start..end).unwrap_or_default()
+    }
+
+    fn blanks(self, mut at: usize) -> usize {
+        while matches!(self.byte(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            at += 1;
+        }
+        at
+    }
+
+    fn separators(self, mut at: usize) -> usize {
+        while matches!(self.byte(at), Some(b' ' | b'\t' | b'\n' | b'\r' | b',')) {
+            at += 1;
+        }
+        at
+    }
+
+    /// The closing quote of the string whose content starts at `at`.
+    #[inline]
+    fn quote(self, mut at: usize) -> Option<usize> {
+        loop {
+            at += memchr2(b'"', b'\\', self.json.get(at..)?)?;
+            if self.byte(at)? == b'"' {
+                return Some(at);
+            }
+            at += 2;
+        }
+    }
+
+    fn skip(self, at: usize) -> Option<usize> {
+        match self.byte(at)? {
+            b'"' => Some(self.quote(at + 1)? + 1),
+            b'{' | b'[' => self.container(at),
+            _ => {
+                let rest = self.json.get(at..)?;
+                let length = rest.iter().position(|byte| SCALAR_END.contains(byte)).unwrap_or(rest.len());
+                (length > 0).then_some(at + length)
+            }
+        }
+    }
+
+    fn container(self, mut at: usize) -> Option<usize> {
+        let mut depth = 0_usize;
+        loop {
+            match self.byte(at)? {
+                b'"' => at = self.quote(at + 1)?,
+                b'{' | b'[' => {
+                    depth += 1;
+                    if depth > DEPTH_MAX {
+                        return None;
+                    }
+                }
+                b'}' | b']' => {
+                    depth -= 1; // the first byte opened
+                    if depth == 0 {
+                        return Some(at + 1);
+                    }
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+    }
+
+    fn take(self, at: usize, slot: &mut Option<Json<'a>>) -> Option<usize> {
+        let end = self.skip(at)?;
+        let is_string = self.byte(at)? == b'"';
+        let raw = if is_string { self.between(at + 1, end - 1) } else { self.between(at, end) };
+        *slot = Some(Json { raw, is_string });
+        Some(end)
+    }
+
+    fn items(self, at: usize, mut item: impl FnMut(usize) -> Option<usize>) -> Option<usize> {
+        let mut at = at + 1;
+        loop {
+            at = self.separators(at);
+            if self.byte(at)? == b']' {
+                return Some(at + 1);
+            }
+            at = item(at)?;
+        }
+    }
+
+    fn members(self, at: usize, mut member: impl FnMut(&'a [u8], usize) -> Option<usize>) -> Option<usize> {
+        let mut at = at + 1;
+        loop {
+            at = self.separators(at);
+            match self.byte(at)? {
+                b'}' => return Some(at + 1),
+                b'"' => {}
+                _ => return None,
+            }
+            let end = self.quote(at + 1)?;
+            let key = self.between(at + 1, end);
+            at = self.blanks(end + 1);
+            if self.byte(at)? != b':' {
+                return None;
+            }
+            at = member(key, self.blanks(at + 1))?;
+        }
+    }
+}
+
+/// The text of a JSON string. A lone surrogate becomes U+FFFD, an unknown escape stays as it is.
+pub fn unescape(raw: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        text.extend_from_slice(rest.get(..at).unwrap_or_default());
+        rest = rest.get(at..).unwrap_or_default();
+        let (plain, length) = escape(rest);
+        text.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes());
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    text.extend_from_slice(rest);
+    text
+}
+
+/// The character of the escape that `rest` starts with, and its length.
+fn escape(rest: &[u8]) -> (char, usize) {
+    let plain = match rest.get(1) {
+        Some(byte @ (b'"' | b'\\' | b'/')) => char::from(*byte),
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => return unicode_escape(rest),
+        _ => return ('\\', 1),
+    };
+    (plain, 2)
+}
+
+fn unicode_escape(rest: &[u8]) -> (char, usize) {
+    let Some(unit) = hex_unit(rest) else {
+        return ('\\', 1);
+    };
+    let low = rest.get(6..).and_then(hex_unit);
+    match (unit, low) {
+        (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) => {
+            (char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00)).unwrap_or('\u{fffd}'), 12)
+        }
+        _ => (char::from_u32(unit).unwrap_or('\u{fffd}'), 6),
+    }
+}
+
+fn hex_unit(rest: &[u8]) -> Option<u32> {
+    let digits = rest.strip_prefix(b"\\u")?.get(..4)?;
+    digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_and_requests_of_both_shapes() {
+        let json = br#"[{"role":"assistant","parts":[{"type":"text","content":"a\"b"},
+            {"type":"tool_call","id":"1","name":"f","arguments":{"x":[1]}}]},
+            {"content":"c","tool_calls":[{"id":"2","function":{"name":"g","arguments":"{}"}}]}]"#;
+        let mut messages = Messages::default();
+        messages.read(json, true);
+        assert_eq!(messages.texts, [br#"a\"b"#.as_slice(), b"c"]);
+        assert_eq!(messages.requests.len(), 2);
+        assert_eq!(messages.requests.first().and_then(|request| request.arguments).map(|json| json.raw), Some(br#"{"x":[1]}"#.as_slice()));
+        assert_eq!(messages.requests.last().and_then(|request| request.name), Some(b"g".as_slice()));
+    }
+
+    #[test]
+    fn a_cut_text_keeps_what_was_complete() {
+        let json = br#"[{"parts":[{"type":"tool_call_response","id":"1","result":"no"},{"type":"tool_call_response","id":"2","#;
+        let mut messages = Messages::default();
+        for end in 0..=json.len() {
+            messages.read(json.get(..end).unwrap_or_default(), false);
+            assert!(messages.answers.len() <= 1);
+        }
+        assert_eq!(messages.answers.len(), 1);
+    }
+
+    #[test]
+    fn escapes() {
+        assert_eq!(unescape(br"a\n\u20ac\ud83d\ude00\ud800\x\"), "a\n\u{20ac}\u{1f600}\u{fffd}\\x\\".as_bytes());
+    }
+}

@@ -1,0 +1,119 @@
+//! The Python face: arguments in, one call, one error map. `otel_ext/wire/_native.pyi` documents it.
+
+use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyList};
+
+use crate::reader;
+use crate::rewrite::{Column, Failure, Projection, plan};
+use crate::scan::{Codec, Text};
+use crate::table::{Entry, GOALS, Kinds, Limits, Rule, Table};
+
+pyo3::create_exception!(_native, Malformed, PyValueError);
+
+type KeyArgument = (Vec<u8>, usize, i32, Vec<(Vec<u8>, i64)>, Vec<u8>);
+type RuleArgument = (Vec<u8>, Option<u8>, Option<usize>, Vec<u8>, Vec<u8>, Vec<u8>);
+type ColumnArgument = (PyBackedBytes, Vec<PyBackedBytes>);
+type Columns<'py> = (
+    [Bound<'py, PyBytes>; 6], // spans, steps, step rows, groups, requests, answers
+    Bound<'py, PyList>,
+    Vec<(u32, i32, Py<PyAny>)>,
+    u64,
+);
+
+#[expect(clippy::needless_pass_by_value)] // the shape that map_err wants
+fn malformed(error: Box<reader::Malformed>) -> PyErr {
+    Malformed::new_err((error.reason.to_string(), error.at))
+}
+
+fn failure(error: Failure) -> PyErr {
+    match error {
+        Failure::Malformed(error) => malformed(error),
+        Failure::Arguments(message) => PyValueError::new_err(message),
+    }
+}
+
+#[pyclass(frozen, name = "Codec")]
+struct PyCodec(Codec);
+
+#[pymethods]
+impl PyCodec {
+    #[new]
+    fn new(keys: Vec<KeyArgument>, rules: Vec<RuleArgument>, limits: [usize; 5], markers: Vec<Vec<u8>>) -> PyResult<Self> {
+        let goal = |number: usize| GOALS.get(number).copied().ok_or_else(|| PyValueError::new_err(format!("there is no field {number}")));
+        let entry = |(name, field, rank, values, kinds): KeyArgument| {
+            Ok(Entry { name, goal: goal(field)?, rank, values, kinds: Kinds::new(&kinds) })
+        };
+        let rule = |(prefix, kind, take, kinds, scope, suffix): RuleArgument| {
+            Ok(Rule { prefix, kind, take: take.map(goal).transpose()?, kinds: Kinds::new(&kinds), scope, suffix })
+        };
+        let keys = keys.into_iter().map(entry).collect::<PyResult<_>>()?;
+        let rules = rules.into_iter().map(rule).collect::<PyResult<Vec<_>>>()?;
+        let [depth_max, names_max, name_bytes_max, requests_max, answers_max] = limits;
+        let limits = Limits { depth_max, names_max, name_bytes_max, requests_max, answers_max };
+        Ok(Self(Codec::new(Table::new(keys, &rules), limits, &markers)))
+    }
+
+    fn scan<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Columns<'py>> {
+        let columns = py.detach(|| self.0.scan(payload)).map_err(malformed)?;
+        let text = |text: Text| match text {
+            Text::One(text) => text.into_pyobject(py).map(|text| text.into_any().unbind()).map_err(PyErr::from),
+            Text::Many(texts) => texts.into_pyobject(py).map(Bound::unbind),
+        };
+        let texts = columns.texts.into_iter().map(|(row, number, value)| Ok((row, number, text(value)?))).collect::<PyResult<_>>()?;
+        let arrays = [columns.spans, columns.steps, columns.step_rows, columns.groups, columns.requests, columns.answers];
+        let ids = PyList::new(py, columns.trace_ids.iter().map(|id| PyBytes::new(py, id)))?;
+        Ok((arrays.map(|array| PyBytes::new(py, &array)), ids, texts, columns.overflow))
+    }
+
+    fn name(&self, number: usize) -> PyResult<String> {
+        let names = self.0.names();
+        names.name(number).map(str::to_owned).ok_or_else(|| PyIndexError::new_err(format!("there is no name {number}")))
+    }
+
+    fn intern(&self, name: &[u8]) -> u16 {
+        self.0.names().intern(name).0
+    }
+}
+
+fn rewrite<'py>(
+    py: Python<'py>,
+    payload: &[u8],
+    columns: &[ColumnArgument],
+    projection: Option<Projection<'_>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let columns: Vec<_> = columns.iter().map(|(indices, fragments)| Column { indices, fragments }).collect();
+    let plan = py.detach(|| plan(payload, &columns, projection)).map_err(failure)?;
+    PyBytes::new_with(py, plan.size, |out| {
+        plan.write(out);
+        Ok(())
+    })
+}
+
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value)] // arguments extracted from Python are owned
+fn splice<'py>(py: Python<'py>, payload: &[u8], columns: Vec<ColumnArgument>) -> PyResult<Bound<'py, PyBytes>> {
+    rewrite(py, payload, &columns, None)
+}
+
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value)]
+fn project<'py>(
+    py: Python<'py>,
+    payload: &[u8],
+    keep: &[u8],
+    parents: &[u8],
+    columns: Vec<ColumnArgument>,
+    id_key: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    rewrite(py, payload, &columns, Some(Projection { keep, parents, id_key }))
+}
+
+#[pymodule(gil_used = false)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("Malformed", module.py().get_type::<Malformed>())?;
+    module.add_class::<PyCodec>()?;
+    module.add_function(wrap_pyfunction!(splice, module)?)?;
+    module.add_function(wrap_pyfunction!(project, module)?)
+}

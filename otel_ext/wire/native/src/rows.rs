@@ -1,0 +1,203 @@
+//! The rows of `otel_ext/wire/table.py`, packed and little-endian.
+
+pub const INVALID_ID: u32 = 1;
+pub const ERROR: u32 = 2;
+pub const REMOTE_PARENT: u32 = 4;
+pub const HAS_ARGUMENTS: u32 = 8;
+pub const HAS_RESULT: u32 = 16;
+pub const MARK_SHIFT: u32 = 8;
+
+pub const LLM: u8 = 1;
+pub const TOOL: u8 = 2;
+pub const AGENT: u8 = 3;
+pub const RETRIEVER: u8 = 4;
+pub const EMBEDDING: u8 = 5;
+pub const HANDOFF: u8 = 7;
+
+/// Packs values into a row of known size; a row is built on the stack, so the copies become plain stores.
+struct Packer<const N: usize> {
+    row: [u8; N],
+    at: usize,
+}
+
+impl<const N: usize> Packer<N> {
+    fn new() -> Self {
+        Self { row: [0; N], at: 0 }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // the offsets are constants only when inlined
+    fn put<const M: usize>(&mut self, bytes: [u8; M]) {
+        if let Some(place) = self.row.get_mut(self.at..self.at + M) {
+            place.copy_from_slice(&bytes);
+        }
+        self.at += M;
+    }
+}
+
+pub const SPAN_BYTES: usize = 152;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    pub trace: u32,
+    pub flags: u32,
+    pub span_id: u64,
+    pub parent_id: u64,
+    pub start: u64,
+    pub end: u64,
+    pub kind: u8,
+    pub status: u8,
+    pub names: [u16; 5], // operation, tool, model, agent, service
+    pub call_id: u64,
+    pub arguments: u64,
+    pub result: u64,
+    pub output: u64,
+    pub arguments_len: u32,
+    pub result_len: u32,
+    pub output_len: u32,
+    pub output_at: u32,
+    pub output_value_len: u32,
+    pub conversation_at: u32,
+    pub conversation_len: u32,
+    pub tokens: [i32; 4], // input, output, cached, reasoning
+    pub cost: f64,
+    pub request_first: u32,
+    pub request_count: u32,
+    pub answer_first: u32,
+    pub answer_count: u32,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self {
+            trace: 0,
+            flags: 0,
+            span_id: 0,
+            parent_id: 0,
+            start: 0,
+            end: 0,
+            kind: 0,
+            status: 0,
+            names: [0; 5],
+            call_id: 0,
+            arguments: 0,
+            result: 0,
+            output: 0,
+            arguments_len: 0,
+            result_len: 0,
+            output_len: 0,
+            output_at: 0,
+            output_value_len: 0,
+            conversation_at: 0,
+            conversation_len: 0,
+            tokens: [-1; 4],
+            cost: f64::NAN,
+            request_first: 0,
+            request_count: 0,
+            answer_first: 0,
+            answer_count: 0,
+        }
+    }
+}
+
+impl Span {
+    #[inline]
+    pub fn pack(&self) -> [u8; SPAN_BYTES] {
+        let mut out = Packer::<SPAN_BYTES>::new();
+        for value in [self.trace, self.flags] {
+            out.put(value.to_le_bytes());
+        }
+        for value in [self.span_id, self.parent_id, self.start, self.end] {
+            out.put(value.to_le_bytes());
+        }
+        out.put([self.kind, self.status]);
+        for value in self.names {
+            out.put(value.to_le_bytes());
+        }
+        for value in [self.call_id, self.arguments, self.result, self.output] {
+            out.put(value.to_le_bytes());
+        }
+        let sizes = [self.arguments_len, self.result_len, self.output_len, self.output_at, self.output_value_len];
+        for value in sizes.into_iter().chain([self.conversation_at, self.conversation_len]) {
+            out.put(value.to_le_bytes());
+        }
+        for value in self.tokens {
+            out.put(value.to_le_bytes());
+        }
+        out.put(self.cost.to_le_bytes());
+        for value in [self.request_first, self.request_count, self.answer_first, self.answer_count] {
+            out.put(value.to_le_bytes());
+        }
+        out.row
+    }
+
+    /// The step this span is, where its kind is one.
+    #[inline]
+    pub fn step(&self, row: u32) -> Option<Step> {
+        let [_, tool, model, agent, _] = self.names;
+        let (name, a, b, c) = match self.kind {
+            TOOL | HANDOFF | RETRIEVER => (tool, fold(self.arguments), fold(self.result), fold(self.call_id)),
+            LLM | EMBEDDING => {
+                let [input, output, ..] = self.tokens;
+                (model, fold(self.output), input.max(0).unsigned_abs() + output.max(0).unsigned_abs(), 0)
+            }
+            AGENT => (agent, fold(self.output), 0, 0),
+            _ => return None,
+        };
+        let flags = (self.flags & ERROR) >> 1 | (self.flags & (HAS_ARGUMENTS | HAS_RESULT)) >> 2;
+        let order = (self.trace, self.end, self.start, self.span_id, row);
+        Some(Step { order, kind: self.kind, flags: flags as u8, name, a, b, c })
+    }
+}
+
+/// 32 bits of a hash; 0 stays "absent".
+fn fold(hash: u64) -> u32 {
+    if hash == 0 { 0 } else { ((hash ^ hash >> 32) as u32).max(1) }
+}
+
+pub const STEP_BYTES: usize = 28;
+
+/// `order`: trace, end, start, span id, row.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    pub order: (u32, u64, u64, u64, u32),
+    kind: u8,
+    flags: u8,
+    name: u16,
+    a: u32,
+    b: u32,
+    c: u32,
+}
+
+impl Step {
+    #[inline]
+    pub fn pack(&self) -> [u8; STEP_BYTES] {
+        let mut out = Packer::<STEP_BYTES>::new();
+        out.put(self.order.1.to_le_bytes());
+        out.put((self.order.3 as u32).to_le_bytes());
+        out.put([self.kind, self.flags]);
+        out.put(self.name.to_le_bytes());
+        for value in [self.a, self.b, self.c] {
+            out.put(value.to_le_bytes());
+        }
+        out.row
+    }
+}
+
+pub fn pack_request(row: u32, tool: u16, call_id: u64, arguments: u64) -> [u8; 24] {
+    let mut out = Packer::<24>::new();
+    out.put(row.to_le_bytes());
+    out.put(tool.to_le_bytes());
+    out.put([0; 2]);
+    out.put(call_id.to_le_bytes());
+    out.put(arguments.to_le_bytes());
+    out.row
+}
+
+pub fn pack_answer(row: u32, refused: bool, call_id: u64) -> [u8; 16] {
+    let mut out = Packer::<16>::new();
+    out.put(row.to_le_bytes());
+    out.put([u8::from(refused), 0, 0, 0]);
+    out.put(call_id.to_le_bytes());
+    out.row
+}

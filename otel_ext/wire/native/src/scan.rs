@@ -1,0 +1,305 @@
+//! One walk over an `ExportTraceServiceRequest`:
+//!
+//! ```text
+//! request  1 resource_spans { 1 resource { 1 attributes }  2 scope_spans { 1 scope { 1 name  3 attributes }  2 spans } }
+//! span     1 trace_id  2 span_id  4 parent_span_id  5 name  7 start  8 end  9 attributes  11 events { 3 attributes }
+//!          13 links { 4 attributes }  15 status { 3 code }  16 flags
+//! ```
+//! Fields come in any order, so a resource and a scope are read once for themselves and once for what is below them; that order also
+//! decides which of several faults is reported.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::evaluate::Scratch;
+use crate::names::{Names, Seeded};
+use crate::reader::{Cursor, FIXED32, FIXED64, LEN, Reason, Result, VARINT, malformed};
+use crate::rows::{self, Span, Step};
+use crate::table::{Goal, Limits, Table};
+use crate::value::Values;
+
+const fn len(number: u32) -> u32 {
+    number << 3 | LEN
+}
+
+pub const RESOURCE_SPANS: u32 = len(1);
+pub const RESOURCE: u32 = len(1);
+pub const SCOPE_SPANS: u32 = len(2);
+pub const SCOPE: u32 = len(1);
+pub const SPANS: u32 = len(2);
+const RESOURCE_ATTRIBUTES: u32 = len(1);
+const SCOPE_NAME: u32 = len(1);
+const SCOPE_ATTRIBUTES: u32 = len(3);
+const TRACE_ID: u32 = len(1);
+pub const SPAN_ID: u32 = len(2);
+pub const PARENT_ID: u32 = len(4);
+const NAME: u32 = len(5);
+const START: u32 = 7 << 3 | FIXED64;
+const END: u32 = 8 << 3 | FIXED64;
+pub const ATTRIBUTES: u32 = len(9);
+const EVENTS: u32 = len(11);
+const EVENT_ATTRIBUTES: u32 = len(3);
+const LINKS: u32 = len(13);
+const LINK_ATTRIBUTES: u32 = len(4);
+const STATUS: u32 = len(15);
+const STATUS_CODE: u32 = 3 << 3 | VARINT;
+const FLAGS: u32 = 16 << 3 | FIXED32;
+
+const REMOTE: u64 = 0x300; // SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK and SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+
+/// What steers a scan, and the names it has seen.
+pub struct Codec {
+    pub table: Table,
+    pub limits: Limits,
+    pub markers: Vec<memchr::memmem::Finder<'static>>,
+    pub tool_call: memchr::memmem::Finder<'static>,
+    names: Mutex<Names>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Text {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// The columns, as the bytes that Python gets.
+#[derive(Debug, Default)]
+pub struct Columns {
+    pub spans: Vec<u8>,
+    pub steps: Vec<u8>,
+    pub step_rows: Vec<u8>,
+    pub groups: Vec<u8>,
+    pub requests: Vec<u8>,
+    pub answers: Vec<u8>,
+    pub trace_ids: Vec<[u8; 16]>,
+    pub texts: Vec<(u32, i32, Text)>,
+    pub overflow: u64,
+}
+
+impl Codec {
+    pub fn new(table: Table, limits: Limits, markers: &[Vec<u8>]) -> Self {
+        let names = Mutex::new(Names::new(limits.names_max, limits.name_bytes_max));
+        let markers = markers.iter().map(|marker| memchr::memmem::Finder::new(marker).into_owned()).collect();
+        Self { table, limits, markers, tool_call: memchr::memmem::Finder::new(b"tool_call"), names }
+    }
+
+    pub fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The columns of `payload`.
+    pub fn scan(&self, payload: &[u8]) -> Result<Columns> {
+        if u32::try_from(payload.len()).is_err() {
+            return malformed(Reason::Size(payload.len()), 0);
+        }
+        let mut scanner = Scanner {
+            payload,
+            codec: self,
+            names: &mut self.names(),
+            values: Values { payload, depth_max: self.limits.depth_max },
+            columns: Columns { spans: Vec::with_capacity(payload.len() / 2), ..Columns::default() },
+            scratch: Scratch::default(),
+            traces: HashMap::with_hasher(Seeded::new()),
+            last_trace: ([0; 16], 0),
+            steps: Vec::new(),
+            row: 0,
+            service: b"",
+            scope: b"",
+        };
+        let mut cursor = Cursor::new(payload, 0, payload.len());
+        while let Some(field) = cursor.next_field()? {
+            if field.tag == RESOURCE_SPANS {
+                scanner.resource_spans(field.start, field.end)?;
+            }
+        }
+        Ok(scanner.finish())
+    }
+}
+
+pub(crate) struct Scanner<'a> {
+    pub payload: &'a [u8],
+    pub codec: &'a Codec,
+    pub names: &'a mut Names,
+    pub values: Values<'a>,
+    pub columns: Columns,
+    pub scratch: Scratch<'a>,
+    traces: HashMap<[u8; 16], u32, Seeded>,
+    last_trace: ([u8; 16], u32), // an id of zeros is never valid
+    steps: Vec<Step>,
+    pub row: u32,
+    pub service: &'a [u8],
+    pub scope: &'a [u8],
+}
+
+/// What a span's own fields say; ranges are checked when the span is complete.
+#[derive(Clone, Copy)]
+pub(crate) struct Head<'a> {
+    trace_id: &'a [u8],
+    span_id: &'a [u8],
+    parent_id: &'a [u8],
+    pub name: &'a [u8],
+}
+
+impl<'a> Scanner<'a> {
+    #[inline]
+    fn slice(&self, start: usize, end: usize) -> &'a [u8] {
+        self.payload.get(start..end).unwrap_or_default()
+    }
+
+    fn resource_spans(&mut self, start: usize, end: usize) -> Result<()> {
+        self.service = b"";
+        let mut rank = None;
+        let mut cursor = Cursor::new(self.payload, start, end);
+        while let Some(field) = cursor.next_field()? {
+            if field.tag == RESOURCE {
+                self.resource(field.start, field.end, &mut rank)?;
+            }
+        }
+        let mut cursor = Cursor::new(self.payload, start, end);
+        while let Some(field) = cursor.next_field()? {
+            if field.tag == SCOPE_SPANS {
+                self.scope_spans(field.start, field.end)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn resource(&mut self, start: usize, end: usize, rank: &mut Option<i32>) -> Result<()> {
+        let mut cursor = Cursor::new(self.payload, start, end);
+        while let Some(field) = cursor.next_field()? {
+            if field.tag != RESOURCE_ATTRIBUTES {
+                continue;
+            }
+            let pair = self.values.key_value(field.start, field.end, 1)?;
+            let Some(text) = pair.value.text(self.payload) else {
+                continue;
+            };
+            let (_, entries) = self.codec.table.find(self.slice(pair.key_start, pair.key_end));
+            for entry in entries.iter().filter(|entry| entry.goal == Goal::Service) {
+                if rank.is_none_or(|rank| entry.rank < rank) {
+                    *rank = Some(entry.rank);
+                    self.service = text;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn scope_spans(&mut self, start: usize, end: usize) -> Result<()> {
+        self.scope = b"";
+        let mut cursor = Cursor::new(self.payload, start, end);
+        while let Some(field) = cursor.next_field()? {
+            if field.tag == SCOPE {
+                self.scope(field.start, field.end)?;
+            }
+        }
+        let mut cursor = Cursor::new(self.payload, start, end);
+        while let Some(field) = cursor.next_field()? {
+            if field.tag == SPANS {
+                self.span(field.start, field.end)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scope(&mut self, start: usize, end: usize) -> Result<()> {
+        let mut cursor = Cursor::new(self.payload, start, end);
+        while let Some(field) = cursor.next_field()? {
+            match field.tag {
+                SCOPE_NAME => self.scope = self.slice(field.start, field.end),
+                SCOPE_ATTRIBUTES => drop(self.values.key_value(field.start, field.end, 1)?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn span(&mut self, start: usize, end: usize) -> Result<()> {
+        let mut span = Span::default();
+        let mut head = Head { trace_id: b"", span_id: b"", parent_id: b"", name: b"" };
+        self.scratch.clear();
+        let mut cursor = Cursor::new(self.payload, start, end);
+        while let Some(field) = cursor.next_field()? {
+            match field.tag {
+                ATTRIBUTES => {
+                    let pair = self.values.key_value(field.start, field.end, 1)?;
+                    let key = self.slice(pair.key_start, pair.key_end);
+                    self.scratch.attribute(&self.codec.table, self.payload, key, pair.value);
+                }
+                TRACE_ID => head.trace_id = self.slice(field.start, field.end),
+                SPAN_ID => head.span_id = self.slice(field.start, field.end),
+                PARENT_ID => head.parent_id = self.slice(field.start, field.end),
+                NAME => head.name = self.slice(field.start, field.end),
+                START => span.start = field.value,
+                END => span.end = field.value,
+                FLAGS => span.flags = if field.value & REMOTE == REMOTE { rows::REMOTE_PARENT } else { 0 },
+                EVENTS => self.values.attributes_only(field.start, field.end, EVENT_ATTRIBUTES)?,
+                LINKS => self.values.attributes_only(field.start, field.end, LINK_ATTRIBUTES)?,
+                STATUS => self.status(field.start, field.end, &mut span)?,
+                _ => {}
+            }
+        }
+        self.end_of_span(span, &head);
+        Ok(())
+    }
+
+    fn status(&self, start: usize, end: usize, span: &mut Span) -> Result<()> {
+        let mut cursor = Cursor::new(self.payload, start, end);
+        while let Some(field) = cursor.next_field()? {
+            if field.tag == STATUS_CODE {
+                // An enum is 32 bits wide; a code that is none of ours counts as unset.
+                span.status = if matches!(field.value as u32, 1 | 2) { field.value as u8 } else { 0 };
+            }
+        }
+        Ok(())
+    }
+
+    fn end_of_span(&mut self, mut span: Span, head: &Head<'a>) {
+        let id = |bytes: &[u8]| <[u8; 8]>::try_from(bytes).map_or(0, u64::from_be_bytes);
+        span.span_id = id(head.span_id);
+        span.parent_id = id(head.parent_id);
+        let trace_id = <[u8; 16]>::try_from(head.trace_id).unwrap_or_default();
+        if trace_id == [0; 16] || span.span_id == 0 || !matches!(head.parent_id.len(), 0 | 8) {
+            span.flags |= rows::INVALID_ID;
+        } else {
+            span.trace = self.trace(trace_id);
+            self.evaluate(&mut span, head);
+            self.steps.extend(span.step(self.row));
+        }
+        self.columns.spans.extend_from_slice(&span.pack());
+        self.row += 1;
+    }
+
+    #[inline]
+    fn trace(&mut self, id: [u8; 16]) -> u32 {
+        if self.last_trace.0 != id {
+            let ids = &mut self.columns.trace_ids;
+            let index = *self.traces.entry(id).or_insert_with(|| {
+                ids.push(id);
+                (ids.len() - 1) as u32
+            });
+            self.last_trace = (id, index);
+        }
+        self.last_trace.1
+    }
+
+    fn finish(mut self) -> Columns {
+        self.steps.sort_unstable_by_key(|step| step.order);
+        let columns = &mut self.columns;
+        columns.steps.reserve(self.steps.len() * rows::STEP_BYTES);
+        columns.step_rows.reserve(self.steps.len() * 4);
+        let mut first = 0_u32;
+        for group in self.steps.chunk_by(|a, b| a.order.0 == b.order.0) {
+            let count = group.len() as u32;
+            for value in [group.first().map_or(0, |step| step.order.0), first, count] {
+                columns.groups.extend_from_slice(&value.to_le_bytes());
+            }
+            for step in group {
+                columns.steps.extend_from_slice(&step.pack());
+                columns.step_rows.extend_from_slice(&step.order.4.to_le_bytes());
+            }
+            first += count;
+        }
+        self.columns
+    }
+}

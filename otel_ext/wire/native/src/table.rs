@@ -1,0 +1,224 @@
+//! The key table and the name rules, compiled for lookup by bytes.
+
+/// `otel_ext.wire.table.Field`, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Goal {
+    Kind,
+    Operation,
+    Tool,
+    Model,
+    Agent,
+    Service,
+    CallId,
+    Arguments,
+    Result,
+    Output,
+    InputTokens,
+    OutputTokens,
+    CachedTokens,
+    ReasoningTokens,
+    Cost,
+    Conversation,
+    Error,
+    OutputMessages,
+    InputMessages,
+    FlatOutput,
+    FlatInput,
+    Text,
+    Mark,
+}
+
+pub const GOALS: [Goal; 23] = [
+    Goal::Kind,
+    Goal::Operation,
+    Goal::Tool,
+    Goal::Model,
+    Goal::Agent,
+    Goal::Service,
+    Goal::CallId,
+    Goal::Arguments,
+    Goal::Result,
+    Goal::Output,
+    Goal::InputTokens,
+    Goal::OutputTokens,
+    Goal::CachedTokens,
+    Goal::ReasoningTokens,
+    Goal::Cost,
+    Goal::Conversation,
+    Goal::Error,
+    Goal::OutputMessages,
+    Goal::InputMessages,
+    Goal::FlatOutput,
+    Goal::FlatInput,
+    Goal::Text,
+    Goal::Mark,
+];
+
+/// A set of step kinds, one bit a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Kinds(u32);
+
+impl Kinds {
+    /// Empty means any.
+    pub fn new(kinds: &[u8]) -> Self {
+        if kinds.is_empty() { Self(u32::MAX) } else { Self(kinds.iter().fold(0, |bits, kind| bits | 1 << (kind & 31))) }
+    }
+
+    #[inline]
+    pub fn has(self, kind: u8) -> bool {
+        self.0 >> (kind & 31) & 1 == 1
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub name: Vec<u8>,
+    pub goal: Goal,
+    pub rank: i32,
+    pub values: Vec<(Vec<u8>, i64)>,
+    pub kinds: Kinds,
+}
+
+impl Entry {
+    pub fn value_of(&self, text: &[u8]) -> Option<i64> {
+        self.values.iter().find(|(name, _)| name == text).map(|(_, value)| *value)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub prefix: Vec<u8>,
+    pub kind: Option<u8>,
+    pub take: Option<Goal>,
+    pub kinds: Kinds,
+    pub scope: Vec<u8>,
+    pub suffix: Vec<u8>,
+}
+
+impl Rule {
+    /// What `name` has between prefix and suffix, where the rule fits.
+    pub fn fit<'a>(&self, kind: u8, scope: &[u8], name: &'a [u8]) -> Option<&'a [u8]> {
+        if !self.kinds.has(kind) || !scope.starts_with(&self.scope) {
+            return None;
+        }
+        name.strip_prefix(self.prefix.as_slice())?.strip_suffix(self.suffix.as_slice())
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub depth_max: usize,
+    pub names_max: usize,
+    pub name_bytes_max: usize,
+    pub requests_max: usize,
+    pub answers_max: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    first: u32,
+    count: u32, // 0: free
+}
+
+/// Entries by exact name (open addressing, entries of one name side by side), prefixes, and rules by the first byte of the span name.
+#[derive(Debug)]
+pub struct Table {
+    exact: Vec<Entry>,
+    slots: Vec<Slot>,
+    flat: Vec<Entry>,
+    flat_first: [bool; 256],
+    rules: Vec<Vec<Rule>>, // by first byte; the last list is for an empty name
+}
+
+const EMPTY_NAME: usize = 256;
+
+#[inline]
+fn key_hash(key: &[u8]) -> usize {
+    let (head, tail) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+        _ => (key.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0),
+    };
+    let mixed = (head ^ tail.rotate_left(29)).wrapping_add(key.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as usize
+}
+
+impl Table {
+    pub fn new(entries: Vec<Entry>, rules: &[Rule]) -> Self {
+        let (flat, mut exact): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| matches!(entry.goal, Goal::FlatOutput | Goal::FlatInput));
+        exact.sort_by(|a, b| a.name.cmp(&b.name)); // stable: entries of one name keep their order
+        let mut flat_first = [false; 256];
+        for (byte, known) in flat_first.iter_mut().enumerate() {
+            *known = flat.iter().any(|entry| entry.name.first().is_none_or(|first| usize::from(*first) == byte));
+        }
+        let rules = (0..=EMPTY_NAME)
+            .map(|byte| rules.iter().filter(|rule| rule.prefix.first().is_none_or(|first| usize::from(*first) == byte)).cloned().collect())
+            .collect();
+        let slots = Self::slots(&exact);
+        Self { exact, slots, flat, flat_first, rules }
+    }
+
+    fn slots(exact: &[Entry]) -> Vec<Slot> {
+        let mut slots = vec![Slot::default(); (exact.len() * 4).next_power_of_two()];
+        let mask = slots.len() - 1;
+        let mut first = 0;
+        for group in exact.chunk_by(|a, b| a.name == b.name) {
+            let mut at = group.first().map_or(0, |entry| key_hash(&entry.name));
+            while slots.get(at & mask).is_some_and(|slot| slot.count > 0) {
+                at += 1;
+            }
+            if let Some(slot) = slots.get_mut(at & mask) {
+                *slot = Slot { first, count: group.len() as u32 };
+            }
+            first += group.len() as u32;
+        }
+        slots
+    }
+
+    /// The entries of `key`, with the number of the first.
+    #[inline]
+    pub fn find(&self, key: &[u8]) -> (usize, &[Entry]) {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = key_hash(key);
+        // At most a quarter of the slots is taken, so a free one ends the search.
+        while let Some(slot) = self.slots.get(at & mask) {
+            if slot.count == 0 {
+                break;
+            }
+            let first = slot.first as usize;
+            let entries = self.exact.get(first..first + slot.count as usize).unwrap_or_default();
+            if entries.first().is_some_and(|entry| entry.name == key) {
+                return (first, entries);
+            }
+            at += 1;
+        }
+        (0, &[])
+    }
+
+    #[inline]
+    pub fn entry(&self, number: usize) -> Option<&Entry> {
+        self.exact.get(number)
+    }
+
+    /// The flat entries, where `key` may have one of their prefixes.
+    #[inline]
+    pub fn flat(&self, key: &[u8]) -> &[Entry] {
+        match key.first() {
+            Some(first) if self.flat_first.get(usize::from(*first)) == Some(&true) => &self.flat,
+            _ => &[],
+        }
+    }
+
+    #[inline]
+    pub fn flat_entry(&self, number: usize) -> Option<&Entry> {
+        self.flat.get(number)
+    }
+
+    /// The first rule that fits, and the rest of the name.
+    #[inline]
+    pub fn rule<'a>(&self, kind: u8, scope: &[u8], name: &'a [u8]) -> Option<(&Rule, &'a [u8])> {
+        let list = name.first().map_or(EMPTY_NAME, |byte| usize::from(*byte));
+        self.rules.get(list)?.iter().find_map(|rule| Some((rule, rule.fit(kind, scope, name)?)))
+    }
+}

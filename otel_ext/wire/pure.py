@@ -1,0 +1,246 @@
+"""The codec in Python: the reference for the native one, and the fallback where that could not be built.
+
+One walk over an ExportTraceServiceRequest. Fields come in any order, so a resource and a scope are read once for themselves and once for
+what is below them; that order also decides which of several faults is reported.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from otel_ext.errors import MalformedPayload
+from otel_ext.model import StepKind
+from otel_ext.wire import compile, fields, rewrite
+from otel_ext.wire.columns import build, packed, packed_columns
+from otel_ext.wire.evaluate import Evaluation, Row, Tables
+from otel_ext.wire.fields import FIXED32, FIXED64, VARINT, tag
+from otel_ext.wire.names import Names, fold
+from otel_ext.wire.reader import Piece, Values, pieces
+from otel_ext.wire.table import STEP_STRUCT, Column, Field, Flag, Key, Limits, NameRule, Scan, StepFlag
+
+_SPAN_PACKER: Final = struct.Struct("<IIQQQQBB5H4Q7I4id4I")
+_STEP_PACKER: Final = struct.Struct(STEP_STRUCT)
+_GROUP_PACKER: Final = struct.Struct("<III")
+_REQUEST_PACKER: Final = struct.Struct("<IHxxQQ")
+_ANSWER_PACKER: Final = struct.Struct("<I?xxxQ")
+
+_RESOURCE: Final = tag(fields.ResourceSpans.RESOURCE)
+_RESOURCE_ATTRIBUTES: Final = tag(fields.Resource.ATTRIBUTES)
+_SCOPE: Final = tag(fields.ScopeSpans.SCOPE)
+_SCOPE_NAME: Final = tag(fields.Scope.NAME)
+_SCOPE_ATTRIBUTES: Final = tag(fields.Scope.ATTRIBUTES)
+_TRACE_ID: Final = tag(fields.Span.TRACE_ID)
+_NAME: Final = tag(fields.Span.NAME)
+_START: Final = tag(fields.Span.START_TIME_UNIX_NANO, FIXED64)
+_END: Final = tag(fields.Span.END_TIME_UNIX_NANO, FIXED64)
+_ATTRIBUTES: Final = tag(fields.Span.ATTRIBUTES)
+_EVENTS: Final = tag(fields.Span.EVENTS)
+_LINKS: Final = tag(fields.Span.LINKS)
+_STATUS: Final = tag(fields.Span.STATUS)
+_STATUS_CODE: Final = tag(fields.Status.CODE, VARINT)
+_FLAGS: Final = tag(fields.Span.FLAGS, FIXED32)
+_NESTED: Final = {_EVENTS: tag(fields.Event.ATTRIBUTES), _LINKS: tag(fields.Link.ATTRIBUTES)}
+_IDS: Final = (_TRACE_ID, rewrite.SPAN_ID, rewrite.PARENT_ID, _NAME)
+
+_REMOTE: Final = 0x300  # SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK and SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+_PAYLOAD_BYTES_MAX: Final = 2**32 - 1
+_BY_TOOL: Final = (StepKind.TOOL, StepKind.HANDOFF, StepKind.RETRIEVER)
+_BY_MODEL: Final = (StepKind.LLM, StepKind.EMBEDDING)
+
+
+class PureCodec:
+    """Codec in Python."""
+
+    def __init__(self, keys: Sequence[Key], rules: Sequence[NameRule], limits: Limits) -> None:
+        self._limits = compile.check_limits(limits)
+        self._rules = compile.rules(rules)
+        self._names = Names(limits)
+        entries = compile.entries(keys)
+        self._flat = [entry for entry in entries if entry.field in compile.FLAT]
+        self._entries: dict[bytes, list[compile.Entry]] = {}
+        for entry in entries:
+            if entry.field not in compile.FLAT:
+                self._entries.setdefault(entry.name, []).append(entry)
+
+    def scan(self, payload: bytes) -> Scan:
+        """Columns of *payload*; raises MalformedPayload at the first byte that cannot be read."""
+        if len(payload) > _PAYLOAD_BYTES_MAX:
+            raise MalformedPayload(f"payload of {len(payload)} bytes, the limit is {_PAYLOAD_BYTES_MAX}", 0)
+        tables = Tables(self._entries, self._flat, self._rules, self._limits, self._names)
+        return _Scanner(payload, tables).scan()
+
+    def splice(self, payload: bytes, columns: Sequence[Column]) -> bytes:
+        """*payload* with each span's fragments appended; every other byte stays."""
+        return rewrite.Rewriter(payload, packed_columns(columns)).output()
+
+    def project(self, payload: bytes, keep: np.ndarray, parents: np.ndarray, columns: Sequence[Column], id_key: str = "") -> bytes:
+        """*payload* with only the spans to keep, see `Codec`."""
+        projection = rewrite.Projection(packed(keep, "u1"), packed(parents, "<u8"), id_key)
+        return rewrite.Rewriter(payload, packed_columns(columns), projection).output()
+
+    def name(self, number: int) -> str:
+        """The interned name; "" for 0; raises IndexError for a number never given out."""
+        return self._names.name(number)
+
+    def intern(self, name: str) -> int:
+        """The number of *name*, adding it where there is room, else NAME_OTHER; 0 for ""."""
+        return self._names.intern(name.encode("utf-8", "replace"))[0]
+
+
+class _Scanner:
+    """One walk over one payload."""
+
+    def __init__(self, payload: bytes, tables: Tables) -> None:
+        self._payload = payload
+        self._tables = tables
+        self._values = Values(payload, tables.limits.depth_max)
+        self._rows: list[bytes] = []
+        self._traces: dict[bytes, int] = {}
+        self._steps: list[tuple[tuple[int, int, int, int, int], bytes]] = []  # trace, end, start, span id, row
+        self._service = b""
+        self._service_rank: int | None = None
+        self._scope = b""
+
+    def scan(self) -> Scan:
+        for piece in pieces(self._payload, 0, len(self._payload)):
+            if piece.tag == rewrite.RESOURCE_SPANS:
+                self._resource_spans(piece)
+        steps, step_rows, groups = self._sorted_steps()
+        tables = self._tables
+        requests = b"".join(itertools.starmap(_REQUEST_PACKER.pack, tables.requests))
+        answers = b"".join(itertools.starmap(_ANSWER_PACKER.pack, tables.answers))
+        arrays = (b"".join(self._rows), steps, step_rows, groups, requests, answers)
+        return build(arrays, list(self._traces), tables.texts, tables.overflow)
+
+    def _resource_spans(self, parent: Piece) -> None:
+        self._service, self._service_rank = b"", None
+        for piece in pieces(self._payload, parent.start, parent.end):
+            if piece.tag == _RESOURCE:
+                self._resource(piece)
+        for piece in pieces(self._payload, parent.start, parent.end):
+            if piece.tag == rewrite.SCOPE_SPANS:
+                self._scope_spans(piece)
+
+    def _resource(self, parent: Piece) -> None:
+        for piece in pieces(self._payload, parent.start, parent.end):
+            if piece.tag != _RESOURCE_ATTRIBUTES:
+                continue
+            key, value = self._values.pair(piece.start, piece.end)
+            text = self._values.text(value)
+            for entry in self._tables.entries.get(key, ()):
+                better = self._service_rank is None or entry.rank < self._service_rank
+                if entry.field is Field.SERVICE and text and better:
+                    self._service, self._service_rank = text, entry.rank
+
+    def _scope_spans(self, parent: Piece) -> None:
+        self._scope = b""
+        for piece in pieces(self._payload, parent.start, parent.end):
+            if piece.tag == _SCOPE:
+                self._read_scope(piece)
+        for piece in pieces(self._payload, parent.start, parent.end):
+            if piece.tag == rewrite.SPANS:
+                self._span(piece)
+
+    def _read_scope(self, parent: Piece) -> None:
+        for piece in pieces(self._payload, parent.start, parent.end):
+            if piece.tag == _SCOPE_NAME:
+                self._scope = self._payload[piece.start : piece.end]
+            elif piece.tag == _SCOPE_ATTRIBUTES:
+                self._values.pair(piece.start, piece.end)
+
+    def _span(self, parent: Piece) -> None:
+        row = Row()
+        ids = dict.fromkeys(_IDS, b"")
+        evaluation = Evaluation(self._tables, self._values, len(self._rows))
+        for piece in pieces(self._payload, parent.start, parent.end):
+            if piece.tag == _ATTRIBUTES:
+                evaluation.attribute(*self._values.pair(piece.start, piece.end))
+            elif piece.tag in ids:
+                ids[piece.tag] = self._payload[piece.start : piece.end]
+            elif piece.tag in _NESTED:
+                self._values.attributes_only(piece.start, piece.end, _NESTED[piece.tag])
+            elif piece.tag == _START:
+                row.start = piece.number
+            elif piece.tag == _END:
+                row.end = piece.number
+            elif piece.tag == _STATUS:
+                self._status(piece, row)
+            elif piece.tag == _FLAGS:
+                row.flags = Flag.REMOTE_PARENT if piece.number & _REMOTE == _REMOTE else 0
+        self._end_of_span(row, ids, evaluation)
+
+    def _status(self, parent: Piece, row: Row) -> None:
+        for piece in pieces(self._payload, parent.start, parent.end):
+            if piece.tag == _STATUS_CODE:
+                code = piece.number & 0xFFFFFFFF  # an enum is 32 bits wide; a code that is none of ours counts as unset
+                row.status = code if code in (1, 2) else 0
+
+    def _end_of_span(self, row: Row, ids: dict[int, bytes], evaluation: Evaluation) -> None:
+        trace_id, span_id, parent_id, name = (ids[key] for key in _IDS)
+        row.span_id = int.from_bytes(span_id, "big") if len(span_id) == 8 else 0
+        row.parent_id = int.from_bytes(parent_id, "big") if len(parent_id) == 8 else 0
+        if len(trace_id) != 16 or not any(trace_id) or row.span_id == 0 or len(parent_id) not in (0, 8):
+            row.flags |= Flag.INVALID_ID
+        else:
+            row.trace = self._traces.setdefault(trace_id, len(self._traces))
+            evaluation.fill(row, name, self._scope, self._service)
+            self._step(row)
+        self._rows.append(_pack(row))
+
+    def _step(self, row: Row) -> None:
+        _, tool, model, agent, _ = row.names
+        call_id, arguments, result, output = map(fold, row.hashes)
+        if row.kind in _BY_TOOL:
+            name, a, b, c = tool, arguments, result, call_id
+        elif row.kind in _BY_MODEL:
+            name, a, b, c = model, output, max(row.tokens[0], 0) + max(row.tokens[1], 0), 0
+        elif row.kind == StepKind.AGENT:
+            name, a, b, c = agent, output, 0, 0
+        else:
+            return
+        flags = (
+            (StepFlag.ERROR if row.flags & Flag.ERROR else 0)
+            | (StepFlag.HAS_ARGUMENTS if row.flags & Flag.HAS_ARGUMENTS else 0)
+            | (StepFlag.HAS_RESULT if row.flags & Flag.HAS_RESULT else 0)
+        )
+        packed = _STEP_PACKER.pack(row.end, row.span_id & 0xFFFFFFFF, row.kind, flags, name, a, b, c)
+        self._steps.append(((row.trace, row.end, row.start, row.span_id, len(self._rows)), packed))
+
+    def _sorted_steps(self) -> tuple[bytes, bytes, bytes]:
+        self._steps.sort()
+        first, groups = 0, []
+        for trace, group in itertools.groupby(self._steps, key=lambda step: step[0][0]):
+            count = sum(1 for _ in group)
+            groups.append(_GROUP_PACKER.pack(trace, first, count))
+            first += count
+        rows = struct.pack(f"<{len(self._steps)}I", *(order[-1] for order, _ in self._steps))
+        return b"".join(packed for _, packed in self._steps), rows, b"".join(groups)
+
+
+def _pack(row: Row) -> bytes:
+    return _SPAN_PACKER.pack(
+        row.trace,
+        row.flags,
+        row.span_id,
+        row.parent_id,
+        row.start,
+        row.end,
+        row.kind,
+        row.status,
+        *row.names,
+        *row.hashes,
+        row.arguments_len,
+        row.result_len,
+        row.output_len,
+        *row.output_range,
+        *row.conversation_range,
+        *row.tokens,
+        row.cost,
+        *row.requests,
+        *row.answers,
+    )
