@@ -76,6 +76,7 @@ class GrpcReceiver:
         except RuntimeError:  # grpcio logs the reason and raises without it
             self.port = 0
         if self.port == 0:
+            await server.stop(None)  # else grpcio stops it when it is collected, perhaps on a closed loop
             raise ListenError("OTLP/gRPC", self.endpoint, "the address is in use, not ours, or not permitted")
         await server.start()
         self._server = server
