@@ -1,4 +1,4 @@
-//! OpenInference's flattened messages: `{prefix}{i}.message.tool_calls.{j}.tool_call.id` and the like.
+//! Flattened messages: `{prefix}{i}.message.tool_calls.{j}.tool_call.id` and the like.
 
 /// What one key holds of message `i`. The order is that of `Slot`: texts before calls, content before contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

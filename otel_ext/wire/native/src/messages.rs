@@ -1,10 +1,10 @@
 //! Chat messages in a JSON string, skimmed: only what the rules need, nothing is built.
 //!
-//! Two shapes: `[{"role", "parts": [{"type": "text" | "tool_call" | "tool_call_response", ..}]}]` and OpenAI's
+//! Two shapes: `[{"role", "parts": [{"type": "text" | "tool_call" | "tool_call_response", ..}]}]` and that of `OpenAI`
 //! `{"role", "content", "tool_calls": [{"id", "function": {"name", "arguments"}}], "tool_call_id"}`.
 //!
 //! Tolerant on purpose, because SDKs cut long attributes: a fault ends the reading, and what was complete by then stays. Complete is: a text
-//! with its closing quote, a part or a tool call with its closing brace, an OpenAI answer with the brace of its message.
+//! with its closing quote, a part or a tool call with its closing brace, an `OpenAI` answer with the brace of its message.
 //! Commas count as blanks. A value that is skipped may nest `DEPTH_MAX` brackets deep; which bracket closes which is not looked at.
 //! `otel_ext/wire/messages.py` does the same, step by step.
 

@@ -16,9 +16,9 @@ pub fn hash(bytes: &[u8]) -> u64 {
 #[derive(Clone, Copy)]
 pub struct Seeded(u64);
 
-impl Seeded {
-    /// A seed a process: names and ids come from outside, and must not be able to choose their bucket.
-    pub fn new() -> Self {
+impl Default for Seeded {
+    /// A fresh seed: names and ids come from outside, and must not be able to choose their bucket.
+    fn default() -> Self {
         Self(RandomState::new().hash_one(0_u8))
     }
 }
@@ -61,7 +61,7 @@ pub struct Names {
 impl Names {
     pub fn new(names_max: usize, bytes_max: usize) -> Self {
         let list = vec!["".into(), "__other__".into()];
-        let mut numbers = HashMap::with_hasher(Seeded::new());
+        let mut numbers = HashMap::with_hasher(Seeded::default());
         numbers.insert("".into(), 0);
         numbers.insert("__other__".into(), NAME_OTHER);
         Self { list, numbers, list_max: names_max.saturating_add(2).min(usize::from(u16::MAX)), bytes_max }

@@ -198,10 +198,7 @@ impl<'a, F: AsRef<[u8]>> Planner<'a, F> {
             None => Some(self.copy(field.start, field.end)),
             Some(_) => self.project(field, row)?,
         };
-        Ok(match size {
-            Some(size) => Some(size + self.append(row)),
-            None => None,
-        })
+        Ok(size.map(|size| size + self.append(row)))
     }
 
     fn append(&mut self, row: usize) -> usize {

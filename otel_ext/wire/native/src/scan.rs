@@ -99,7 +99,7 @@ impl Codec {
             values: Values { payload, depth_max: self.limits.depth_max },
             columns: Columns { spans: Vec::with_capacity(payload.len() / 2), ..Columns::default() },
             scratch: Scratch::default(),
-            traces: HashMap::with_hasher(Seeded::new()),
+            traces: HashMap::with_hasher(Seeded::default()),
             last_trace: ([0; 16], 0),
             steps: Vec::new(),
             row: 0,
