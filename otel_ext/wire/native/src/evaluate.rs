@@ -1,11 +1,13 @@
 //! From the attributes of one span to its row: kind, then name rules, then the other fields, each by rank and then place on the wire.
 
+use memchr::arch::all::is_equal;
+
 use crate::flat::{self, Item};
 use crate::messages::Messages;
 use crate::names::hash;
 use crate::rows::{self, LLM, Span};
 use crate::scan::{Head, Scanner, Text};
-use crate::table::{Goal, Table};
+use crate::table::{Goal, Table, key_hash};
 use crate::value::{Member, Value, Values, amount, tokens};
 
 /// An attribute that some key of the table wants, in wire order.
@@ -36,7 +38,7 @@ pub struct Scratch<'a> {
     pub(crate) inputs: Vec<Source>,
     pub(crate) messages: Messages<'a>,
     pub(crate) joined: Vec<u8>,
-    last_names: [(&'a [u8], u16, bool); 5],
+    recent: Vec<(&'a [u8], u16, bool)>, // names by hash: the spans of a payload mostly repeat a few
 }
 
 impl Scratch<'_> {
@@ -91,6 +93,7 @@ impl Scratch<'_> {
 }
 
 const FIELDS: usize = 16;
+const RECENT: usize = 64;
 
 /// The best candidate so far of each field that takes one.
 struct Best {
@@ -173,16 +176,21 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn intern(&mut self, span: &mut Span, slot: usize, name: &'a [u8]) {
-        let (Some(last), Some(number)) = (self.scratch.last_names.get_mut(slot), span.names.get_mut(slot)) else {
+        let Some(number) = span.names.get_mut(slot).filter(|_| !name.is_empty()) else {
             return;
         };
-        // The spans of a batch mostly repeat the names of the one before.
-        if last.0 != name {
-            let (number, overflow) = self.names.intern(name);
-            *last = (name, number, overflow);
+        if self.scratch.recent.is_empty() {
+            self.scratch.recent.resize(RECENT, (b"", 0, false));
         }
-        *number = last.1;
-        self.columns.overflow += u64::from(last.2);
+        let Some(recent) = self.scratch.recent.get_mut(key_hash(name) % RECENT) else {
+            return;
+        };
+        if !is_equal(recent.0, name) {
+            let (number, overflow) = self.names.intern(name);
+            *recent = (name, number, overflow);
+        }
+        *number = recent.1;
+        self.columns.overflow += u64::from(recent.2);
     }
 
     /// Goes through the candidates once: single fields by rank, sources of messages put aside.

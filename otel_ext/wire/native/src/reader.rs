@@ -88,6 +88,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64> {
         let start = self.pos;
         let mut value = 0_u64;
@@ -130,7 +131,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next field, or None at the end of the message.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // a field is seven words: returned through memory it costs more than it is read with
     pub fn next_field(&mut self) -> Result<Option<Field>> {
         let at = self.pos;
         if at >= self.data.len() {

@@ -1,5 +1,7 @@
 //! The key table and the name rules, compiled for lookup by bytes.
 
+use memchr::arch::all::{is_equal, is_prefix, is_suffix};
+
 /// `otel_ext.wire.table.Field`, in its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -82,7 +84,7 @@ pub struct Entry {
 
 impl Entry {
     pub fn value_of(&self, text: &[u8]) -> Option<i64> {
-        self.values.iter().find(|(name, _)| name == text).map(|(_, value)| *value)
+        self.values.iter().find(|(name, _)| is_equal(name, text)).map(|(_, value)| *value)
     }
 }
 
@@ -99,10 +101,12 @@ pub struct Rule {
 impl Rule {
     /// What `name` has between prefix and suffix, where the rule fits.
     pub fn fit<'a>(&self, kind: u8, scope: &[u8], name: &'a [u8]) -> Option<&'a [u8]> {
-        if !self.kinds.has(kind) || !scope.starts_with(&self.scope) {
+        // memchr's comparisons are for short texts; libc's are a call each.
+        if !self.kinds.has(kind) || !is_prefix(name, &self.prefix) || !is_prefix(scope, &self.scope) {
             return None;
         }
-        name.strip_prefix(self.prefix.as_slice())?.strip_suffix(self.suffix.as_slice())
+        let middle = name.get(self.prefix.len()..)?;
+        is_suffix(middle, &self.suffix).then(|| middle.get(..middle.len() - self.suffix.len()))?
     }
 }
 
@@ -134,7 +138,7 @@ pub struct Table {
 const EMPTY_NAME: usize = 256;
 
 #[inline]
-fn key_hash(key: &[u8]) -> usize {
+pub fn key_hash(key: &[u8]) -> usize {
     let (head, tail) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
         (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
         _ => (key.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0),
@@ -188,7 +192,7 @@ impl Table {
             }
             let first = slot.first as usize;
             let entries = self.exact.get(first..first + slot.count as usize).unwrap_or_default();
-            if entries.first().is_some_and(|entry| entry.name == key) {
+            if entries.first().is_some_and(|entry| is_equal(&entry.name, key)) {
                 return (first, entries);
             }
             at += 1;

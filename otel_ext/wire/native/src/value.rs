@@ -67,6 +67,29 @@ impl Values<'_> {
     /// The `KeyValue` in `start..end`; its value is at nesting `depth`, the first being 1.
     #[inline]
     pub fn key_value(&self, start: usize, end: usize, depth: usize) -> Result<KeyValue> {
+        match self.short_text(start, end) {
+            Some(pair) => Ok(pair),
+            None => self.any_key_value(start, end, depth),
+        }
+    }
+
+    /// Most attributes: a key, then a string of less than 126 bytes, nothing else. Reads the same as `any_key_value`, in half the time.
+    #[inline]
+    fn short_text(&self, start: usize, end: usize) -> Option<KeyValue> {
+        let &[0x0a, key_length, ref rest @ ..] = self.payload.get(start..end)? else {
+            return None;
+        };
+        let &[0x12, value_length, 0x0a, length, ref text @ ..] = rest.get(usize::from(key_length)..)? else {
+            return None;
+        };
+        let canonical = key_length < 0x80 && value_length < 0x80 && value_length == length.wrapping_add(2) && usize::from(length) == text.len();
+        let key_start = start + 2;
+        let value = Value { member: Member::String, start: end - text.len(), end, bits: 0 };
+        canonical.then_some(KeyValue { key_start, key_end: key_start + usize::from(key_length), value })
+    }
+
+    #[inline(never)]
+    fn any_key_value(&self, start: usize, end: usize, depth: usize) -> Result<KeyValue> {
         let mut pair = KeyValue::default();
         let mut cursor = Cursor::new(self.payload, start, end);
         while let Some(field) = cursor.next_field()? {
