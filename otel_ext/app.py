@@ -35,6 +35,7 @@ from otel_ext.wire import NATIVE, make_codec
 from otel_ext.wire.table import Limits
 
 TICK_S = 0.2
+CODEC = "native" if NATIVE else "python"
 INVALID_IDS = "a span's trace id must be 16 bytes and its span id 8, not all zero; such spans were left out"
 
 log = logging.getLogger(__name__)
@@ -62,16 +63,16 @@ class Sidecar:
             prometheus.max_series_per_metric if prometheus else 2_000,
             self.codec.name,
             version=__version__,
-            codec="native" if NATIVE else "python",
+            codec=CODEC,
         )
-        self.stats = {"grpc": ReceiverStats(), "http": ReceiverStats()}
+        self.stats = ReceiverStats()
         self.on_finding: list[Callable[[Finding], None]] = [log_finding]
         self.undelivered: list[Undelivered] = []
         self._make_outputs()
         self._make_receivers()
-        self.admin = AdminServer(settings.admin.endpoint, self.metrics, self._health, self._ready, now_ns=self.runtime.now_ns)
+        self.admin = AdminServer(settings.admin.endpoint, self.metrics, self._health, self._ready, time.monotonic)
         self.metrics.add_source(lambda: readings(self))
-        self._started_ns = 0
+        self.admin_port = 0
         self._ticking: asyncio.Task[None] | None = None
 
     # -- parts
@@ -108,8 +109,8 @@ class Sidecar:
 
     def _make_receivers(self) -> None:
         grpc, http = self.settings.receivers.grpc, self.settings.receivers.http
-        self.grpc = GrpcReceiver(grpc.endpoint, grpc.max_recv_bytes, self, self.stats["grpc"]) if grpc else None
-        self.http = HttpReceiver(http.endpoint, http.max_recv_bytes, self, self.stats["http"]) if http else None
+        self.grpc = GrpcReceiver(grpc.endpoint, grpc.max_recv_bytes, self, self.stats) if grpc else None
+        self.http = HttpReceiver(http.endpoint, http.max_recv_bytes, self, self.stats) if http else None
 
     # -- data
 
@@ -159,12 +160,11 @@ class Sidecar:
 
     async def start(self) -> None:
         """Start everything; raises OtelExtError where a port is taken."""
-        self._started_ns = self.runtime.now_ns()
         for output in self.outputs:
             await output.delivery.start()
         if self.scores:
             await self.scores.start()
-        await self.admin.start()
+        self.admin_port = await self.admin.start()
         for receiver in (self.grpc, self.http):
             if receiver:
                 await receiver.start()
@@ -195,11 +195,36 @@ class Sidecar:
 
     # -- about ourselves
 
+    @property
+    def addresses(self) -> dict[str, str]:
+        """`host:port` of everything that listens, by name."""
+        listening = {"OTLP/gRPC": self.grpc, "OTLP/HTTP": self.http}
+        bound = {name: at(receiver.endpoint, receiver.port) for name, receiver in listening.items() if receiver}
+        return {**bound, "admin": at(self.settings.admin.endpoint, self.admin_port)}
+
     def _health(self) -> Health:
-        return Health(version=__version__, codec="native" if NATIVE else "python", started_ns=self._started_ns)
+        return Health(version=__version__, codec=CODEC)
 
     def _ready(self) -> list[Row]:
-        return [Row.of(output.delivery) for output in self.outputs]
+        return [_row(output.delivery, self.runtime.now_ns()) for output in self.outputs]
+
+
+def at(endpoint: str, port: int) -> str:
+    """*endpoint* with the port that was bound."""
+    return f"{endpoint.rpartition(':')[0]}:{port}"
+
+
+def _row(delivery: Delivery, now_ns: int) -> Row:
+    stats = delivery.stats
+    age_s = round((now_ns - stats.last_success_ns) / NS_PER_S, 3) if stats.last_success_ns else None
+    return Row(
+        name=delivery.name,
+        ready=stats.healthy,
+        queue_size=delivery.queue_size,
+        queue_capacity=delivery.queue_capacity,
+        last_success_age_s=age_s,
+        last_error=stats.last_error,
+    )
 
 
 def serve(settings: Settings) -> int:
@@ -244,9 +269,8 @@ def quiet_the_collector() -> None:
 
 def _say_hello(sidecar: Sidecar) -> None:
     codec = "native codec" if NATIVE else "python codec: no compiled part was built, spans cost more"
-    grpc = sidecar.grpc.address if sidecar.grpc else "off"
-    http = sidecar.http.address if sidecar.http else "off"
-    log.info("otel-ext %s, %s; OTLP gRPC %s, HTTP %s, admin %s", __version__, codec, grpc, http, sidecar.admin.address)
+    addresses = sidecar.addresses
+    log.info("otel-ext %s, %s; %s", __version__, codec, ", ".join(f"{name} {address}" for name, address in addresses.items()))
     if sidecar.outputs:
         log.info("sending to %s", ", ".join(output.delivery.name for output in sidecar.outputs))
     else:

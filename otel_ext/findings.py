@@ -69,7 +69,7 @@ def mark_observations(marked: Marked) -> list[Column]:
 
 def _observation(findings: Sequence[Finding], flags: int) -> bytes:
     level = LEVELS.get(loudest(findings))
-    attributes: dict[str, str | list[str]] = {}
+    attributes: dict[str, encode.Value] = {}
     if level and not flags & bit(Mark.OBSERVATION_LEVEL):
         attributes[semconv.OBSERVATION_LEVEL] = level
     if level and not flags & bit(Mark.OBSERVATION_STATUS):
@@ -100,7 +100,7 @@ def finding_spans(findings: Sequence[Finding]) -> bytes:
 
 
 def _span(finding: Finding) -> bytes:
-    attributes: dict[str, str | bool | list[str]] = {
+    attributes: dict[str, encode.Value] = {
         semconv.FINDINGS: [finding.rule],
         semconv.SEVERITY: str(finding.severity),
         semconv.LANGFUSE_TRACE_ID: finding.langfuse_trace_id,
@@ -109,8 +109,6 @@ def _span(finding: Finding) -> bytes:
         attributes["gen_ai.agent.name"] = finding.agent
     if finding.withdrawn:
         attributes[WITHDRAWN] = True
-    fields = [encode.attribute(key, value) for key, value in attributes.items()]
-    fields.append(encode.event(semconv.FINDING_EVENT, finding.time_unix_nano, _details(finding)))
     return encode.span(
         trace_id=finding.trace_id,
         span_id=_span_id(finding),
@@ -118,7 +116,8 @@ def _span(finding: Finding) -> bytes:
         name=semconv.FINDING_SPAN_PREFIX + finding.rule,
         start=finding.time_unix_nano,
         end=finding.time_unix_nano,
-        fields=fields,
+        attributes=attributes,
+        extra=[encode.event(semconv.FINDING_EVENT, finding.time_unix_nano, _details(finding))],
     )
 
 

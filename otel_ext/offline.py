@@ -89,11 +89,11 @@ class Scanner:
         return sorted(standing.values(), key=lambda finding: (finding.time_unix_nano, finding.trace_id, finding.rule))
 
     def _process(self, payload: bytes) -> Outcome:
+        spans = self.pipeline.codec.scan(payload).spans
+        self._now_ns = max(self._now_ns, int(spans["end"].max(initial=0)))
         outcome = self.pipeline.process(payload, self._now_ns)
         self.spans += outcome.spans
         self.traces.update(outcome.trace_ids)
-        if len(outcome.fresh):
-            self._now_ns = max(self._now_ns, int(outcome.fresh["end"].max()))
         return outcome
 
     @staticmethod

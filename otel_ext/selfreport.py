@@ -1,0 +1,63 @@
+"""What every part counts about itself, as readings for /metrics. Names are the Collector's where it has one, so that its dashboards work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from otel_ext import semconv
+from otel_ext.exporters.prometheus import Reading
+
+if TYPE_CHECKING:
+    from otel_ext.app import Sidecar
+
+RECEIVER = "otlp"
+
+
+def readings(sidecar: Sidecar) -> Iterator[Reading]:
+    """All of them, read now."""
+    yield from _receivers(sidecar)
+    yield from _exporters(sidecar)
+    yield Reading(semconv.OPEN_TRACES, (), len(sidecar.pipeline.book))
+    for what, reasons in _dropped(sidecar):
+        for reason, count in reasons.items():
+            yield Reading(semconv.DROPPED, (what, reason), count)
+
+
+def _receivers(sidecar: Sidecar) -> Iterator[Reading]:
+    for transport, stats in (("grpc", sidecar.stats.grpc), ("http", sidecar.stats.http)):
+        yield Reading(semconv.ACCEPTED_SPANS, (RECEIVER, transport), stats.accepted_spans)
+        yield Reading(semconv.REFUSED_SPANS, (RECEIVER, transport), stats.refused_spans)
+
+
+def _exporters(sidecar: Sidecar) -> Iterator[Reading]:
+    for output in sidecar.outputs:
+        delivery = output.delivery
+        yield Reading(semconv.SENT_SPANS, (delivery.name,), delivery.stats.sent_spans)
+        yield Reading(semconv.SEND_FAILED_SPANS, (delivery.name,), sum(delivery.stats.failed_spans.values()))
+        yield Reading(semconv.QUEUE_SIZE, (delivery.name,), delivery.queue_size)
+        yield Reading(semconv.QUEUE_CAPACITY, (delivery.name,), delivery.queue_capacity)
+    if sidecar.scores:
+        yield Reading(semconv.QUEUE_SIZE, (sidecar.scores.name,), sidecar.scores.queue_size)
+        yield Reading(semconv.QUEUE_CAPACITY, (sidecar.scores.name,), sidecar.scores.queue_capacity)
+
+
+def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
+    pipeline = sidecar.pipeline
+    yield "request", _summed(sidecar.stats.grpc.refused_requests, sidecar.stats.http.refused_requests)
+    for output in sidecar.outputs:
+        yield f"spans to {output.delivery.name}", output.delivery.stats.failed_spans
+    if sidecar.scores:
+        yield "score", {**sidecar.scores.stats.failed_spans, "queue_full": sidecar.scores.overflow}
+    yield "trace", pipeline.book.evicted
+    yield "pipeline", pipeline.dropped
+    yield "tree", {"memory_full": pipeline.tree.forgotten}
+    yield "baseline", {"agents_max": pipeline.judge.spikes.forgotten}
+
+
+def _summed(*counts: dict[str, int]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for each in counts:
+        for reason, count in each.items():
+            total[reason] = total.get(reason, 0) + count
+    return total
