@@ -3,7 +3,7 @@
 Packed rows are those of `otel_ext.wire.table`, little-endian.
 """
 
-class Malformed(ValueError):  # noqa: N818 - the reason alone, `native.py` makes the error of it
+class Malformed(ValueError):
     """Bytes that are not a valid request; args are the reason and the byte index."""
 
     args: tuple[str, int]
