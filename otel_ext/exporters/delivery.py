@@ -20,7 +20,9 @@ from otel_ext.exporters.stats import QUARANTINE_MAX, BadSpan, DeliveryStats, Qua
 MIB = 1024 * 1024
 # OTLP 1.11 "Exporter": a request over 64 MiB MUST NOT be sent.
 SEND_BYTES_MAX = 64 * MIB
+# Enough to find one span among 2**24.
 REFUSALS_MIN = 24
+FAULT_PAUSE_S = 1.0
 LOG_EVERY_NS = 60 * NS_PER_S
 
 log = logging.getLogger(__name__)
@@ -110,17 +112,28 @@ class Delivery:
 
     async def _work(self) -> None:
         while True:
-            job = _Job(await self._collect())
-            self._jobs.add(job)
             try:
-                await self._deliver(job)
+                await self._step()
             except Exception as error:  # the one guard of this task: a fault of ours must not stop the destination
-                self._lose(job, "internal", job.lease.spans - job.settled_spans)
                 log.error("%s: fault in delivery: %s", self.name, type(error).__name__)
-            job.lease.done()
-            self._jobs.discard(job)
-            if not self._reader.depth:
-                self._idle.set()
+                await self._runtime.sleep(FAULT_PAUSE_S)
+
+    async def _step(self) -> None:
+        job = _Job(await self._collect())
+        self._jobs.add(job)
+        try:
+            await self._deliver(job)
+        except Exception:
+            self._lose(job, "internal", job.lease.spans - job.settled_spans)
+            self._finish(job)
+            raise
+        self._finish(job)
+
+    def _finish(self, job: _Job) -> None:
+        job.lease.done()
+        self._jobs.discard(job)
+        if not self._reader.depth:
+            self._idle.set()
 
     async def _collect(self) -> Lease:
         # One worker waits and lingers, the others are busy or queue for this lock: what comes meanwhile leaves together.
@@ -160,7 +173,9 @@ class Delivery:
             else:
                 # OTLP "Partial Success": MUST NOT be retried.
                 rejected = min(max(result.rejected_spans, 0), piece.spans)
-                self._lose(job, "rejected", rejected)
+                if rejected:
+                    self._lose(job, "rejected", rejected)
+                    self._say(logging.WARNING, "rejected", "part of a request refused for good")
                 self.stats.sent(piece.spans - rejected, self._runtime.now_ns())
                 job.settled_spans += piece.spans - rejected
                 job.delivered = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 from otel_ext.errors import Overloaded
 from otel_ext.exporters.base import Record
@@ -19,12 +20,17 @@ RETRY_AFTER_S = 1.0
 class MemoryLog:
     """A BatchLog for one event loop. `queue_batches` bounds each destination's backlog, `queue_bytes` all of them together.
 
-    `retry_after_s` is the delay that a refused client is asked to wait.
+    `queue_batches` is one bound for all, or one a destination. `retry_after_s` is the delay that a refused client is asked to wait.
     """
 
-    def __init__(self, destinations: int, *, queue_batches: int, queue_bytes: int, retry_after_s: float = RETRY_AFTER_S) -> None:
+    def __init__(
+        self, destinations: int, *, queue_batches: int | Sequence[int], queue_bytes: int, retry_after_s: float = RETRY_AFTER_S
+    ) -> None:
         self._usage = _Usage()
-        self._readers = tuple(MemoryReader(queue_batches, self._usage) for _ in range(destinations))
+        bounds = (queue_batches,) * destinations if isinstance(queue_batches, int) else tuple(queue_batches)
+        if len(bounds) != destinations:
+            raise ValueError(f"{len(bounds)} bounds for {destinations} destinations")
+        self._readers = tuple(MemoryReader(bound, self._usage) for bound in bounds)
         self._queue_bytes = queue_bytes
         self._retry_after_s = retry_after_s
 

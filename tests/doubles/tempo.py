@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 from aiohttp import web
@@ -57,6 +59,7 @@ class TempoDouble:
     trace_bytes_max: int = 0
     delay_s: float = 0.0
     token: str = ""
+    tls: tuple[Path, Path] | None = None  # certificate and key, PEM
     grpc_port: int = 0
     http_port: int = 0
     spans: list[Span] = field(default_factory=list)
@@ -71,11 +74,11 @@ class TempoDouble:
 
     @property
     def grpc_endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.grpc_port}"
+        return f"{'https://localhost' if self.tls else 'http://127.0.0.1'}:{self.grpc_port}"
 
     @property
     def http_endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}"
+        return f"{'https://localhost' if self.tls else 'http://127.0.0.1'}:{self.http_port}"
 
     async def start(self) -> None:
         """Listen on both transports; what was received before a stop is kept."""
@@ -83,13 +86,22 @@ class TempoDouble:
         self._server = grpc.aio.server(options=options)
         handler = grpc.unary_unary_rpc_method_handler(self._export)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": handler}),))
-        self.grpc_port = self._server.add_insecure_port(f"127.0.0.1:{self.grpc_port}")
+        address = f"127.0.0.1:{self.grpc_port}"
+        if self.tls:
+            certificate, key = (file.read_bytes() for file in self.tls)
+            self.grpc_port = self._server.add_secure_port(address, grpc.ssl_server_credentials([(key, certificate)]))
+        else:
+            self.grpc_port = self._server.add_insecure_port(address)
         await self._server.start()
         app = web.Application(client_max_size=1 << 30)
         app.router.add_post("/v1/traces", self._post)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.http_port, reuse_address=True)
+        context = None
+        if self.tls:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(*self.tls)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.http_port, reuse_address=True, ssl_context=context)
         await site.start()
         self.http_port = self._runner.addresses[0][1]
 

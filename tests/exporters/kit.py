@@ -1,21 +1,22 @@
-"""What the exporter tests share: a clock that tests own, a scripted destination, a codec made of protobuf, payloads."""
+"""What the exporter tests share: a clock that tests own, a scripted destination, both codecs, payloads."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from otel_ext.errors import Refused
 from otel_ext.exporters.base import Runtime, SendResult
 from otel_ext.exporters.halving import CodecHalver
-from otel_ext.wire.table import SPAN, Column, Scan
+from otel_ext.wire import Codec, make_codec
+from otel_ext.wire.pure import PureCodec
+from otel_ext.wire.table import Limits
 
 T = TypeVar("T")
 TRACE_ID = bytes(range(1, 17))
@@ -99,44 +100,11 @@ class FakeDestination:
         return [number for payload in self.taken for number in numbers(payload)]
 
 
-class PbCodec:
-    """`scan` and `project` as far as halving needs them, by protobuf."""
-
-    def scan(self, payload: bytes) -> Scan:
-        spans = _spans(payload)
-        rows = np.zeros(len(spans), SPAN)
-        trace_ids: list[bytes] = []
-        for row, span in zip(rows, spans, strict=True):
-            if span.trace_id not in trace_ids:
-                trace_ids.append(span.trace_id)
-            row["trace"] = trace_ids.index(span.trace_id)
-            row["span_id"] = int.from_bytes(span.span_id, "big")
-            row["parent_id"] = int.from_bytes(span.parent_span_id, "big")
-        empty = np.zeros(0)
-        return Scan(rows, empty, empty, empty, empty, empty, trace_ids, [], 0)
-
-    def splice(self, payload: bytes, columns: Sequence[Column]) -> bytes:
-        raise NotImplementedError
-
-    def project(self, payload: bytes, keep: np.ndarray, parents: np.ndarray, columns: Sequence[Column], id_key: str = "") -> bytes:
-        request = ExportTraceServiceRequest.FromString(payload)
-        flags = iter(keep)
-        for resource in request.resource_spans:
-            for scope in resource.scope_spans:
-                kept = [span for span in scope.spans if next(flags)]
-                del scope.spans[:]
-                scope.spans.extend(kept)
-        return request.SerializeToString()
-
-    def name(self, number: int) -> str:
-        raise NotImplementedError
-
-    def intern(self, name: str) -> int:
-        raise NotImplementedError
+CODECS: tuple[Codec, ...] = (PureCodec((), (), Limits()), make_codec((), (), Limits()))
 
 
 def halver() -> CodecHalver:
-    return CodecHalver(PbCodec())
+    return CodecHalver(CODECS[-1])
 
 
 def payload(*span_numbers: int, trace_id: bytes = TRACE_ID, text: str = "") -> bytes:

@@ -1,19 +1,24 @@
 """Halving: the bad span stands alone, every good one is delivered once."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_ext.errors import Refused
+from otel_ext.errors import Refused, Unreachable
 from otel_ext.exporters.base import Record
 from otel_ext.exporters.delivery import Delivery, DeliveryOptions
+from otel_ext.exporters.halving import CodecHalver
 from otel_ext.exporters.log import MemoryLog
-from tests.exporters.kit import TRACE_ID, FakeDestination, FakeTime, halver, numbers, payload, refuse_if
+from otel_ext.wire import Codec
+from tests.exporters.kit import CODECS, TRACE_ID, FakeDestination, FakeTime, numbers, payload, refuse_if
 
 
-async def deliver(destination: FakeDestination, *batches: bytes, options: DeliveryOptions | None = None) -> Delivery:
+async def deliver(
+    destination: FakeDestination, *batches: bytes, options: DeliveryOptions | None = None, codec: Codec = CODECS[-1]
+) -> Delivery:
     time = FakeTime()
     log = MemoryLog(1, queue_batches=1_000, queue_bytes=1 << 30)
-    delivery = Delivery(destination, log.reader(0), halver(), time.runtime, options or DeliveryOptions(linger_s=0))
+    delivery = Delivery(destination, log.reader(0), CodecHalver(codec), time.runtime, options or DeliveryOptions(linger_s=0))
     await delivery.start()
     for batch in batches:
         log.append(Record((batch,), (len(numbers(batch)),)))
@@ -25,14 +30,22 @@ async def deliver(destination: FakeDestination, *batches: bytes, options: Delive
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 async def test_every_good_span_is_delivered_once(data: st.DataObject) -> None:
-    """Whatever the positions of the bad ones, and however the batches were cut."""
+    """Whatever the positions of the bad ones, however the batches were cut, and whenever the destination was away."""
     sizes = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))
     total = sum(sizes)
     bad = data.draw(st.sets(st.integers(1, total), max_size=6))
+    codec = data.draw(st.sampled_from(CODECS))
     every = iter(range(1, total + 1))
     batches = [payload(*(next(every) for _ in range(size))) for size in sizes]
-    destination = FakeDestination(judge=refuse_if(bad))
-    delivery = await deliver(destination, *batches)
+    refuse, moods = refuse_if(bad), iter(data.draw(st.lists(st.booleans(), max_size=20)))
+
+    def judge(request: bytes) -> None:
+        if next(moods, False):
+            raise Unreachable("UNAVAILABLE")
+        refuse(request)
+
+    destination = FakeDestination(judge=judge)
+    delivery = await deliver(destination, *batches, codec=codec)
     assert sorted(destination.spans()) == sorted(set(range(1, total + 1)) - bad)
     assert delivery.stats.failed_spans == ({"bad_data": len(bad)} if bad else {})
     assert delivery.stats.sent_spans == total - len(bad)
@@ -61,6 +74,20 @@ async def test_quarantine_is_bounded() -> None:
     destination = FakeDestination(judge=refuse_if(set(range(1, 9))))
     delivery = await deliver(destination, payload(*range(1, 9)), options=DeliveryOptions(linger_s=0, quarantine_max=3))
     assert (len(delivery.quarantine), delivery.quarantine.dropped) == (3, 5)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_halves_keep_every_byte_of_their_spans(codec: Codec) -> None:
+    """Resource, scope, unknown fields and parents stay; both halves together have each span once, in order."""
+    unknown = b"\xfa\x3e\x03abc"  # field 1007 of the request's own level
+    data = payload(1, 0, 2) + payload(3, 4, trace_id=b"z" * 16, text="kept") + unknown
+    cut = CodecHalver(codec).halves(data)
+    assert cut is not None
+    assert (cut[0].spans, cut[1].spans) == (2, 3)
+    assert (numbers(cut[0].payload), numbers(cut[1].payload)) == ([1, 0], [2, 3, 4])
+    assert cut[1].payload.count(b"kept") == 2
+    assert CodecHalver(codec).halves(payload(1)) is None
+    assert CodecHalver(codec).ids(payload(0)) == (b"", bytes(8))
 
 
 async def test_too_large_is_halved_too() -> None:

@@ -33,6 +33,17 @@ async def test_bytes_are_bounded_over_all_destinations() -> None:
     assert log.bytes_held == 106
 
 
+async def test_each_destination_can_have_its_own_bound() -> None:
+    """One number a destination; another count of numbers is a mistake."""
+    log = MemoryLog(2, queue_batches=(5, 1), queue_bytes=100)
+    log.append(Record((b"a", b"b"), (1, 1)))
+    assert (log.reader(0).capacity, log.reader(1).capacity) == (5, 1)
+    with pytest.raises(Overloaded):
+        log.append(Record((b"a", b""), (1, 0)))
+    with pytest.raises(ValueError, match="3 bounds for 2"):
+        MemoryLog(2, queue_batches=(1, 2, 3), queue_bytes=100)
+
+
 async def test_check_promises_append() -> None:
     """Whatever the size of the record, check then append does not fail."""
     log = make(batches=100, size=10)

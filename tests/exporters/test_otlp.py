@@ -1,8 +1,11 @@
 """OTLP destinations against a real server: the table of each transport, delays asked for, TLS addresses, secrets."""
 
 import asyncio
+import shutil
+import subprocess
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -10,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_ext.errors import ConfigError, Refused, RetryableError, Unreachable
 from otel_ext.exporters.base import Destination, Runtime, SendResult
-from otel_ext.exporters.http import retry_after_s
+from otel_ext.exporters.http import Tls, retry_after_s
 from otel_ext.exporters.otlp import HTTP_TABLE, OtlpGrpc, OtlpHttp, grpc_error, grpc_target, send_result
 from tests.doubles.tempo import TempoDouble
 from tests.exporters.kit import NS_PER_S, payload
@@ -128,6 +131,14 @@ async def test_over_the_message_limit_is_too_large(tempo: TempoDouble, transport
     assert (caught.value.reason, caught.value.bad_data) == ("too_large", True)
 
 
+@pytest.mark.parametrize("code", sorted(GRPC_RETRYABLE))
+async def test_retryable_codes_over_the_wire(tempo: TempoDouble, code: str) -> None:
+    """A server's own CANCELLED is not taken for ours."""
+    tempo.fail_next(1, code)
+    with pytest.raises(Unreachable):
+        await send(make("grpc", tempo), payload(1))
+
+
 async def test_a_trace_too_large_for_tempo(tempo: TempoDouble) -> None:
     """Recognised by Tempo's own word."""
     tempo.trace_bytes_max = 100
@@ -181,6 +192,37 @@ async def test_secrets_are_in_no_repr_and_no_error(tempo: TempoDouble, transport
     for shown in (repr(destination), str(destination), repr(caught.value), repr(gone.value), repr(gone.value.__cause__)):
         assert "s3cret" not in shown
         assert "agent said" not in shown
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_tls_trusts_what_it_is_told_to_trust(tmp_path: Path, transport: str) -> None:
+    """A private authority works when it is named, and only then."""
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    make_one = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+        *names,
+    ]
+    subprocess.run(make_one, check=True, capture_output=True)  # noqa: ASYNC221
+    tempo = TempoDouble(tls=(certificate, key))
+    await tempo.start()
+    with pytest.raises(Unreachable):
+        await send(make(transport, tempo, timeout_s=2.0), payload(1))
+    await send(make(transport, tempo, tls=Tls(ca_file=str(certificate))), payload(2))
+    await tempo.stop()
+    assert list(tempo.arrivals()) == [(2).to_bytes(8, "big")]
 
 
 async def test_redirects_are_not_followed() -> None:
