@@ -21,7 +21,7 @@ from otel_ext.exporters.halving import CodecHalver
 from otel_ext.exporters.langfuse import LangfuseSpans
 from otel_ext.exporters.log import MemoryLog
 from otel_ext.exporters.otlp import OtlpGrpc, OtlpHttp
-from otel_ext.exporters.prometheus import Metrics, Reading
+from otel_ext.exporters.prometheus import Metrics
 from otel_ext.exporters.scores import LangfuseScores, ScoreOptions
 from otel_ext.logs import log_finding, set_up
 from otel_ext.model import Finding, Receipt
@@ -84,7 +84,8 @@ class Sidecar:
         self.log = MemoryLog(len(wanted), queue_batches=capacity, queue_bytes=exporters.queue_bytes)
         halver = CodecHalver(self.codec)
         self.outputs = [
-            Output(Delivery(destination, self.log.reader(index), halver, self.runtime), llm) for index, (destination, llm) in enumerate(wanted)
+            Output(Delivery(destination, self.log.reader(index), halver, self.runtime), llm)
+            for index, (destination, llm) in enumerate(wanted)
         ]
         self.scores = self._make_scores(exporters.langfuse) if exporters.langfuse and exporters.langfuse.scores else None
 

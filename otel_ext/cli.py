@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="otel-ext", description="Links agent traces between Langfuse and Tempo, and says what went wrong in them.")
+    parser = argparse.ArgumentParser(
+        prog="otel-ext", description="Links agent traces between Langfuse and Tempo, and says what went wrong in them."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the sidecar")
     serve.add_argument("--config", metavar="F", help="YAML configuration; without it: receive, judge, serve metrics, forward nowhere")

@@ -63,10 +63,6 @@ class Judge:
         if hit := self.spikes.judge(run):
             yield hit
 
-    def needs_runs(self, trace: Trace, agent: int, service: int) -> bool:
-        """A run verdict can come out other than clean: there is something to hold the run against."""
-        return bool(trace.requests or trace.expected or self._expected.applies(agent, service))
-
 
 def _sequence(
     rules: Sequence[StepRule], kind: StepKind, history: bytes, fresh: Iterable[Step], pattern: Callable[[Step], bytes]

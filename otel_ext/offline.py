@@ -18,6 +18,8 @@ from otel_ext.wire.otlp_json import to_protobuf
 from otel_ext.wire.table import Limits
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
+Standing = dict[tuple[bytes, str, str], Finding]
+
 LENGTH_BYTES: Final = 4  # the Collector's file exporter writes protobuf messages behind a big-endian length
 
 
@@ -81,7 +83,7 @@ class Scanner:
 
     def findings(self, requests: Iterable[bytes]) -> list[Finding]:
         """What stands once everything was read: verdicts that late spans took back are gone."""
-        standing: dict[tuple[bytes, str, str], Finding] = {}
+        standing: Standing = {}
         for payload in requests:
             self._keep(standing, self._process(payload))
             self._keep(standing, self.pipeline.tick(self._now_ns))
@@ -97,9 +99,9 @@ class Scanner:
         return outcome
 
     @staticmethod
-    def _keep(standing: dict[tuple[bytes, str, str], Finding], outcome: Outcome) -> None:
+    def _keep(standing: Standing, outcome: Outcome) -> None:
         for finding in outcome.findings:
-            key = (finding.trace_id, finding.rule, finding.message.rsplit("otherwise: ", 1)[-1])
+            key = (finding.trace_id, finding.rule, finding.message)
             if finding.withdrawn:
                 standing.pop(key, None)
             else:

@@ -18,7 +18,7 @@ def readings(sidecar: Sidecar) -> Iterator[Reading]:
     """All of them, read now."""
     yield from _receivers(sidecar)
     yield from _exporters(sidecar)
-    yield Reading(semconv.OPEN_TRACES, (), len(sidecar.pipeline.book))
+    yield Reading(semconv.OPEN_TRACES, (), len(sidecar.pipeline.verdicts.book))
     for what, reasons in _dropped(sidecar):
         for reason, count in reasons.items():
             yield Reading(semconv.DROPPED, (what, reason), count)
@@ -49,10 +49,10 @@ def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
         yield f"spans to {output.delivery.name}", output.delivery.stats.failed_spans
     if sidecar.scores:
         yield "score", {**sidecar.scores.stats.failed_spans, "queue_full": sidecar.scores.overflow}
-    yield "trace", pipeline.book.evicted
-    yield "pipeline", pipeline.dropped
+    yield "trace", pipeline.verdicts.book.evicted
+    yield "pipeline", {**pipeline.dropped, **pipeline.verdicts.dropped}
     yield "tree", {"memory_full": pipeline.tree.forgotten}
-    yield "baseline", {"agents_max": pipeline.judge.spikes.forgotten}
+    yield "baseline", {"agents_max": pipeline.verdicts.judge.spikes.forgotten}
 
 
 def _summed(*counts: dict[str, int]) -> dict[str, int]:

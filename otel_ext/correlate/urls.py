@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from otel_ext.settings import Links
 
-
 _ID: Final = "{trace_id}"
 
 

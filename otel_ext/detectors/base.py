@@ -42,6 +42,7 @@ class Hit:
     span: int  # low half of the id of the span at fault
     message: str
     tool: int = 0
+    complete: bool = True
     evidence: Evidence = field(default_factory=dict)
 
 

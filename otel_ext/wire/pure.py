@@ -200,7 +200,7 @@ class _Scanner:
         elif row.kind in _BY_MODEL:
             name, a, b, c = model, output, max(row.tokens[0], 0) + max(row.tokens[1], 0), 0
         elif row.kind == StepKind.AGENT:
-            name, a, b, c = agent, output, 0, 0
+            name, a, b, c = agent, output, _duration_ms(row), 0
         else:
             return
         flags = (
@@ -209,7 +209,7 @@ class _Scanner:
             | (StepFlag.HAS_RESULT if row.flags & Flag.HAS_RESULT else 0)
         )
         packed = _STEP_PACKER.pack(row.end, row.span_id & 0xFFFFFFFF, row.kind, flags, name, a, b, c)
-        self._steps.append(((row.trace, row.end, row.start, row.span_id, len(self._rows)), packed))
+        self._steps.append(((row.trace, row.end, row.span_id & 0xFFFFFFFF, row.span_id, len(self._rows)), packed))
 
     def _sorted_steps(self) -> tuple[bytes, bytes, bytes]:
         self._steps.sort()
@@ -220,6 +220,11 @@ class _Scanner:
             first += count
         rows = struct.pack(f"<{len(self._steps)}I", *(order[-1] for order, _ in self._steps))
         return b"".join(packed for _, packed in self._steps), rows, b"".join(groups)
+
+
+def _duration_ms(row: Row) -> int:
+    """Rounded up, so that what happened inside of the span is not outside of it; 0 for an end before the start."""
+    return min(-(-max(row.end - row.start, 0) // 1_000_000), 0xFFFFFFFF)
 
 
 def _pack(row: Row) -> bytes:

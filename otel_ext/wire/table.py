@@ -55,11 +55,11 @@ SPAN: Final = np.dtype(
     ]
 )
 
-# One row an agent step, compact because open traces keep them: sorted by (trace, end, start, span_id) of the span.
+# One row an agent step, compact because open traces keep them: sorted by (trace, end, low half of the span id).
 # Only spans of a kind in STEP_KINDS and with valid ids are steps.
 #   tool, handoff, retriever: name tool, a arguments, b result, c call id   (32-bit folds of the hashes)
 #   llm, embedding:           name model, a output, b input+output tokens (unknown counts as 0, capped), c 0
-#   agent:                    name agent, a output, b 0, c 0
+#   agent:                    name agent, a output, b milliseconds it ran (rounded up, capped), c 0
 STEP: Final = np.dtype(
     [
         ("end", "<u8"),

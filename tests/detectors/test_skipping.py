@@ -10,7 +10,21 @@ from otel_ext.model import Severity, StepKind
 from otel_ext.settings import Expectation
 from otel_ext.wire.table import StepFlag
 
-NAMES = ["", "__other__", "planner", "support", "search", "calculate", "lookup", "refund", "delete", "final_answer", "transfer_to_x", "sub", "shop"]
+NAMES = [
+    "",
+    "__other__",
+    "planner",
+    "support",
+    "search",
+    "calculate",
+    "lookup",
+    "refund",
+    "delete",
+    "final_answer",
+    "transfer_to_x",
+    "sub",
+    "shop",
+]
 AGENT, SERVICE, SEARCH, CALCULATE = NAMES.index("planner"), NAMES.index("shop"), NAMES.index("search"), NAMES.index("calculate")
 RECORDED = StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT
 
@@ -99,7 +113,9 @@ def requested(the_run: Run) -> list[tuple[str, Severity]]:
 
 def test_a_request_without_a_trace_is_an_alert_when_the_model_went_on() -> None:
     """The model asked, nothing happened, and it answered all the same."""
-    assert requested(run(call("search", call_id=9), requests=[asked("calculate")], models=[chat(5), chat(50)])) == [("calculate", Severity.HIGH)]
+    assert requested(run(call("search", call_id=9), requests=[asked("calculate")], models=[chat(5), chat(50)])) == [
+        ("calculate", Severity.HIGH)
+    ]
 
 
 def test_a_request_at_the_end_of_a_run_is_no_alert() -> None:

@@ -141,12 +141,18 @@ impl Span {
                 let [input, output, ..] = self.tokens;
                 (model, fold(self.output), input.max(0).unsigned_abs() + output.max(0).unsigned_abs(), 0)
             }
-            AGENT => (agent, fold(self.output), 0, 0),
+            AGENT => (agent, fold(self.output), self.duration_ms(), 0),
             _ => return None,
         };
         let flags = (self.flags & ERROR) >> 1 | (self.flags & (HAS_ARGUMENTS | HAS_RESULT)) >> 2;
-        let order = (self.trace, self.end, self.start, self.span_id, row);
+        let order = (self.trace, self.end, self.span_id & 0xffff_ffff, self.span_id, row);
         Some(Step { order, kind: self.kind, flags: flags as u8, name, a, b, c })
+    }
+
+    /// Rounded up, so that what happened inside of the span is not outside of it; 0 for an end before the start.
+    fn duration_ms(&self) -> u32 {
+        let ms = self.end.saturating_sub(self.start).div_ceil(1_000_000);
+        u32::try_from(ms).unwrap_or(u32::MAX)
     }
 }
 
@@ -157,7 +163,7 @@ fn fold(hash: u64) -> u32 {
 
 pub const STEP_BYTES: usize = 28;
 
-/// `order`: trace, end, start, span id, row.
+/// `order`: trace, end, low half of the span id, span id, row.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     pub order: (u32, u64, u64, u64, u32),

@@ -1,0 +1,216 @@
+"""Steps of one trace in, findings out: the part that the sidecar and the in-process SpanProcessor share. No I/O, no clock, no bytes of OTLP.
+
+A step verdict (loops) is given when the step comes, a run verdict (skipping, tokens) when the agent's own span does, or once the trace settled.
+What late spans overturn is taken back: what stands at the end is a function of what happened, not of how it arrived.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from otel_ext.detectors.base import END, KIND, SPAN, Hit, Step
+from otel_ext.detectors.skipping import Request, Run
+from otel_ext.judge import RUN_RULES, Judge, runs_of
+from otel_ext.ledger import Answer, record
+from otel_ext.model import Finding, StepKind
+from otel_ext.settings import Settings
+from otel_ext.tracebook import Added, FindingKey, Trace, TraceBook
+
+# A count only grows: no late span can take this one back.
+_NEVER_STALE: Final = "loop/max_iterations"
+
+
+class Place(NamedTuple):
+    """What a finding says of the span it is about. `row` is the caller's own number for it; `agent` and `service` are interned names."""
+
+    row: int
+    span_id: int
+    end: int
+    agent: int
+    service: int
+    conversation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """New steps of one trace, sorted, the same packed, and what their model calls asked for and were answered.
+
+    `place` gives the span of one of these steps by the low half of its id, and the last one for an id that is not among them.
+    """
+
+    trace_id: bytes
+    steps: list[Step]
+    packed: bytes
+    place: Callable[[int], Place]
+    requests: Sequence[Request] = ()
+    answers: Sequence[Answer] = ()
+
+
+class Given(NamedTuple):
+    """A finding, and the row of its span where that is among the spans that just arrived."""
+
+    finding: Finding
+    row: int | None
+
+
+class Taken(NamedTuple):
+    """What became of an arrival."""
+
+    trace: Trace
+    fresh: list[Step]
+    given: list[Given]
+
+
+class _Waiting(NamedTuple):
+    """An agent run that is judged for good at `due_ns`."""
+
+    due_ns: int
+    trace_id: bytes
+    span: int
+    place: Place
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """Open traces, rules and baselines. One thread at a time."""
+
+    settings: Settings
+    name: Callable[[int], str]
+    intern: Callable[[str], int]
+    dropped: dict[str, int] = field(default_factory=lambda: {"open_requests": 0, "waiting_runs": 0})
+    book: TraceBook = field(init=False)
+    judge: Judge = field(init=False)
+    _waiting: deque[_Waiting] = field(init=False, default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.book = TraceBook(self.settings.traces)
+        self.judge = Judge(self.settings.detect, self.name, self.intern)
+
+    def expect(self, trace_id: bytes, agent_span: int, tools: Iterable[str], now_ns: int) -> None:
+        """The agent's own span, by the low half of its id, says which tools its run must call."""
+        trace = self.book.touch(trace_id, now_ns)
+        trace.expected = {**(trace.expected or {}), agent_span: tuple(map(self.intern, tools))}
+
+    def take(self, arrival: Arrival, now_ns: int) -> Taken:
+        """Add the steps to their trace and judge what is new. Steps seen before change nothing."""
+        trace = self.book.touch(arrival.trace_id, now_ns)
+        added = self.book.add(trace, arrival.steps, arrival.packed)
+        if trace.requests or arrival.requests or arrival.answers:
+            self.dropped["open_requests"] += record(trace, added.fresh, arrival.requests, arrival.answers)
+        given = self._judge(arrival, trace, added, now_ns) if added.fresh else []
+        return Taken(trace, added.fresh, given)
+
+    def _judge(self, arrival: Arrival, trace: Trace, added: Added, now_ns: int) -> list[Given]:
+        stale: set[FindingKey] = set()
+        hits = list(self.judge.steps(trace, added))
+        if added.late and trace.given:
+            stale.update(key for key in trace.given if not key[0].startswith(RUN_RULES) and key[0] != _NEVER_STALE)
+        hits += self._runs(arrival, trace, added, stale, now_ns)
+        if not hits and not stale:
+            return []
+        stale.difference_update((hit.rule, hit.subject) for hit in hits)
+        given = [finding for hit in hits if (finding := self._give(trace, arrival.trace_id, hit, arrival.place(hit.span)))]
+        placed = [Given(finding, arrival.place(_low(finding.span_id)).row) for finding in given]
+        if stale and not trace.evicted:
+            placed += [Given(finding, None) for finding in self._withdraw(trace, stale, now_ns)]
+        return placed
+
+    def _runs(self, arrival: Arrival, trace: Trace, added: Added, stale: set[FindingKey], now_ns: int) -> list[Hit]:
+        """Hits of the runs that can be judged now; in *stale*, those given earlier that late steps may have overturned."""
+        agents = [step for step in added.fresh if step[KIND] == StepKind.AGENT]
+        late = trace.agent_end >= added.fresh[0][END]
+        if not agents and not late:
+            return []
+        ended = {step[SPAN] for step in agents}
+        trace.agent_end = max([trace.agent_end, *(step[END] for step in agents)])
+        if late and trace.given:
+            stale.update(key for key in trace.given if key[0].startswith(RUN_RULES))
+        hits: list[Hit] = []
+        rows = trace.rows() if added.history or added.late else added.fresh
+        for run in runs_of(trace, rows, arrival.place(added.fresh[-1][SPAN]).service):
+            if run.span in ended:
+                self._wait(arrival, run, now_ns)
+            if run.span in ended or late:
+                hits += self._judge_run(run, stale)
+        return hits
+
+    def _judge_run(self, run: Run, stale: set[FindingKey]) -> list[Hit]:
+        found = list(self.judge.run(run))
+        if not run.outstanding:
+            return found
+        # What was said of it stands, but nothing more is said while something is outstanding.
+        stale.difference_update((hit.rule, hit.subject) for hit in found)
+        return []
+
+    def _wait(self, arrival: Arrival, run: Run, now_ns: int) -> None:
+        if len(self._waiting) >= self.settings.traces.max_traces:
+            self._waiting.popleft()
+            self.dropped["waiting_runs"] += 1
+        due_ns = now_ns + self.settings.detect.tool_skipping.settle
+        self._waiting.append(_Waiting(due_ns, arrival.trace_id, run.span, arrival.place(run.span)))
+
+    def _give(self, trace: Trace, trace_id: bytes, hit: Hit, place: Place) -> Finding | None:
+        """The finding, unless it was given before and stands."""
+        key = (hit.rule, hit.subject)
+        known = trace.given.get(key) if trace.given else None
+        if known and not known.withdrawn:
+            return None
+        tool = self.name(hit.tool)
+        finding = Finding(
+            time_unix_nano=place.end,
+            trace_id=trace_id,
+            span_id=place.span_id.to_bytes(8, "big"),
+            type=hit.type,
+            rule=hit.rule,
+            severity=hit.severity,
+            message=hit.message.replace("{tool}", tool or "a tool"),
+            agent=self.name(place.agent),
+            service=self.name(place.service),
+            conversation=place.conversation,
+            evidence={**hit.evidence, "tool": tool} if hit.tool else hit.evidence,
+            complete=hit.complete,
+            langfuse_trace_id=trace.langfuse_id or trace_id.hex(),
+        )
+        trace.given = {**(trace.given or {}), key: finding}
+        return finding
+
+    @staticmethod
+    def _withdraw(trace: Trace, stale: Iterable[FindingKey], now_ns: int) -> list[Finding]:
+        given = dict(trace.given or {})
+        taken_back = [key for key in stale if not given[key].withdrawn]
+        for key in taken_back:
+            given[key] = replace(given[key], time_unix_nano=now_ns, withdrawn=True)
+        trace.given = given
+        return [given[key] for key in taken_back]
+
+    def tick(self, now_ns: int) -> list[Finding]:
+        """Verdicts that have waited long enough, and the closing of quiet traces. Call it a few times a second."""
+        findings: list[Finding] = []
+        while self._waiting and self._waiting[0].due_ns <= now_ns:
+            findings += self._settle(self._waiting.popleft())
+        self.book.expire(now_ns)
+        return findings
+
+    def settle_all(self) -> list[Finding]:
+        """Every verdict that still waits, as if its time had come: for the end of an input, or of the process."""
+        return self.tick(max((each.due_ns for each in self._waiting), default=0))
+
+    def _settle(self, waiting: _Waiting) -> list[Finding]:
+        trace = self.book.get(waiting.trace_id)
+        if trace is None:
+            return []
+        runs = runs_of(trace, trace.rows(), waiting.place.service)
+        run = next((run for run in runs if run.span == waiting.span), None)
+        if run is None:
+            return []
+        hits = self.judge.run(run)
+        given = [finding for hit in hits if (finding := self._give(trace, waiting.trace_id, hit, waiting.place))]
+        self.judge.spikes.learn(run)
+        return given
+
+
+def _low(span_id: bytes) -> int:
+    return int.from_bytes(span_id[4:], "big")
