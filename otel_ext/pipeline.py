@@ -278,4 +278,5 @@ def _fresh(batch: _Batch) -> np.ndarray:
     if batch.repeated:
         rows = rows[~np.isin(rows, batch.repeated)]
     # as opaque records: numpy copies structured rows field by field, twenty times slower
-    return batch.scan.spans.view(_OPAQUE).take(rows).view(SPAN_ROW)
+    records: np.ndarray = batch.scan.spans.view(_OPAQUE).take(rows)
+    return records.view(SPAN_ROW)

@@ -115,7 +115,7 @@ class Verdicts:
         given = [finding for hit in hits if (finding := self._give(trace, arrival.trace_id, hit, arrival.place(hit.span)))]
         placed = [Given(finding, arrival.place(_low(finding.span_id)).row) for finding in given]
         if stale and not trace.evicted:
-            placed += [Given(finding, None) for finding in self._withdraw(trace, stale, now_ns)]
+            placed += [Given(finding, None) for finding in self._withdraw(trace, stale)]
         return placed
 
     def _runs(self, arrival: Arrival, trace: Trace, added: Added, stale: set[FindingKey], now_ns: int) -> list[Hit]:
@@ -178,11 +178,11 @@ class Verdicts:
         return finding
 
     @staticmethod
-    def _withdraw(trace: Trace, stale: Iterable[FindingKey], now_ns: int) -> list[Finding]:
+    def _withdraw(trace: Trace, stale: Iterable[FindingKey]) -> list[Finding]:
         given = dict(trace.given or {})
         taken_back = [key for key in stale if not given[key].withdrawn]
         for key in taken_back:
-            given[key] = replace(given[key], time_unix_nano=now_ns, withdrawn=True)
+            given[key] = replace(given[key], withdrawn=True)
         trace.given = given
         return [given[key] for key in taken_back]
 

@@ -87,16 +87,13 @@ class LangfuseScores:
         """The bound of those that wait."""
         return self._options.scores_max
 
-    def submit(self, finding: Finding, trace_id: bytes, span_id: bytes = b"") -> bool:
-        """Queue the score of *finding*; False when the lane is full, which is counted in `overflow`.
-
-        *trace_id* is the trace in Langfuse, *span_id* the observation there, b"" where the span at fault is not one.
-        """
+    def submit(self, finding: Finding) -> bool:
+        """Queue the score of *finding*; False when the lane is full, which is counted in `overflow`."""
         key = score_id(finding)
         if key not in self._waiting and len(self._waiting) >= self._options.scores_max:
             self.overflow += 1
             return False
-        self._waiting[key] = score_body(finding, trace_id, span_id, self._options.environment)
+        self._waiting[key] = score_body(finding, self._options.environment)
         self._wake.set()
         return True
 
@@ -196,17 +193,20 @@ def score_id(finding: Finding) -> str:
     return hashlib.sha256(fact).hexdigest()[:ID_HEX_CHARS]
 
 
-def score_body(finding: Finding, trace_id: bytes, span_id: bytes, environment: str) -> bytes:
+def score_body(finding: Finding, environment: str) -> bytes:
     """The JSON of one score: a BOOLEAN, 1 for a finding, 0 for one that was withdrawn.
+
+    It hangs on the trace as Langfuse knows it. Where that is not the trace's own id, the span at fault is not one of its observations.
 
     A withdrawal must carry the finding's own time, or newer servers keep both.
     """
+    own_id = finding.trace_id.hex()
     score: dict[str, object] = {
         "id": score_id(finding),
         "name": f"{SCOPE}.{finding.type}",
         "value": 0 if finding.withdrawn else 1,
         "dataType": "BOOLEAN",
-        "traceId": trace_id.hex(),
+        "traceId": finding.langfuse_trace_id or own_id,
         "comment": finding.message[:COMMENT_CHARS_MAX],
         "environment": environment,
         # Part of the key that an update must repeat, on servers that read it; older ones ignore it.
@@ -219,12 +219,12 @@ def score_body(finding: Finding, trace_id: bytes, span_id: bytes, environment: s
             "conversation": finding.conversation,
             "evidence": dict(finding.evidence),
             "complete": finding.complete,
-            "tempo_trace_id": finding.trace_id.hex(),
+            "tempo_trace_id": own_id,
             "tempo_span_id": finding.span_id.hex(),
         },
     }
-    if span_id:
-        score["observationId"] = span_id.hex()
+    if score["traceId"] == own_id:
+        score["observationId"] = finding.span_id.hex()
     return json.dumps(score, ensure_ascii=False).encode()
 
 

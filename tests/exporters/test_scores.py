@@ -52,7 +52,7 @@ async def lane(langfuse: LangfuseDouble, **options: object) -> LangfuseScores:
 
 
 def submit(scores: LangfuseScores, given: Finding) -> bool:
-    return scores.submit(given, LANGFUSE_TRACE, given.span_id)
+    return scores.submit(given)
 
 
 async def test_a_finding_becomes_a_score(langfuse: LangfuseDouble) -> None:
@@ -62,11 +62,22 @@ async def test_a_finding_becomes_a_score(langfuse: LangfuseDouble) -> None:
     assert (await scores.drain(5)).records == 0
     (score,) = langfuse.scores.values()
     assert (score["name"], score["value"], score["dataType"]) == ("otel_ext.loop", 1, "BOOLEAN")
-    assert (score["traceId"], score["observationId"]) == (LANGFUSE_TRACE.hex(), "0000000000000001")
+    assert (score["traceId"], score["observationId"]) == (TRACE_ID.hex(), "0000000000000001")
     assert (score["environment"], score["comment"]) == ("staging", "search called 4 times")
     assert score["metadata"]["evidence"] == {"tool": "search", "repeats": 4}
     assert score["timestamp"] == "2027-01-15T08:00:00.123+00:00"
     assert scores.stats.sent_spans == 1
+
+
+async def test_a_trace_with_another_id_in_langfuse_gets_the_score_there(langfuse: LangfuseDouble) -> None:
+    """On the trace alone: the span at fault is not one of its observations."""
+    scores = await lane(langfuse)
+    submit(scores, dataclasses.replace(finding(), langfuse_trace_id=LANGFUSE_TRACE.hex()))
+    await scores.drain(5)
+    (score,) = langfuse.scores.values()
+    assert score["traceId"] == LANGFUSE_TRACE.hex()
+    assert "observationId" not in score
+    assert score["metadata"]["tempo_trace_id"] == TRACE_ID.hex()
 
 
 def test_the_id_is_a_function_of_trace_span_and_rule() -> None:
@@ -94,6 +105,30 @@ async def test_a_newer_revision_replaces_the_one_that_waits(langfuse: LangfuseDo
     submit(scores, dataclasses.replace(finding(), withdrawn=True))
     await scores.drain(5)
     assert [post["value"] for post in langfuse.score_posts] == [0]
+
+
+async def test_a_newer_revision_replaces_the_one_that_failed(langfuse: LangfuseDouble) -> None:
+    """A retry sends what is true by then."""
+    langfuse.fail_next(1, 429, retry_after_s=1, lane="scores")
+    scores = await lane(langfuse)
+    submit(scores, finding())
+    await asyncio.sleep(0.2)
+    submit(scores, dataclasses.replace(finding(), withdrawn=True))
+    await scores.drain(5)
+    assert [post["value"] for post in langfuse.score_posts] == [0]
+
+
+async def test_two_revisions_never_travel_together(langfuse: LangfuseDouble) -> None:
+    """The later one waits for the answer to the first, or the first could arrive last."""
+    langfuse.delay_s = 0.3
+    scores = await lane(langfuse, concurrency=2)
+    submit(scores, finding())
+    await asyncio.sleep(0.1)
+    submit(scores, dataclasses.replace(finding(), withdrawn=True))
+    await asyncio.sleep(0.1)
+    assert len(langfuse.requests) == 1
+    assert (await scores.drain(5)).records == 0
+    assert [post["value"] for post in langfuse.score_posts] == [1, 0]
 
 
 async def test_overflow_is_refused_and_counted(langfuse: LangfuseDouble) -> None:
