@@ -1,0 +1,123 @@
+"""The parts alone, in this process: both codecs on the same bytes, the whole pipeline, and each rule.
+
+CPU time, the least of several rounds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from benchmarks.contenders import Ports, ours_config
+from benchmarks.payload import SHAPES, Payload
+from benchmarks.report import table
+
+if TYPE_CHECKING:
+    from otel_ext.detectors.base import Step, StepRule
+    from otel_ext.settings import Settings
+    from otel_ext.wire import Codec
+    from otel_ext.wire.table import Scan
+
+ROUNDS: Final = 5
+NOW_NS: Final = 1_795_000_000_000_000_000
+SHAPES_SHOWN: Final = ("512", "16", "fat")
+
+Operations = Iterator[tuple[str, Callable[[], object]]]
+
+
+def tables(*, quick: bool = False) -> str:
+    """Both tables, or the reason why there is none."""
+    try:
+        return "\n\n".join((_codec_table(quick=quick), _rule_table(quick=quick)))
+    except ImportError as error:
+        return f"== micro\nNOT THERE YET: {error}"
+
+
+def _least_us(work: Callable[[], object], units: int, rounds: int) -> float:
+    """Microseconds of CPU a unit, the least of *rounds*: noise only adds."""
+    times = []
+    for _ in range(rounds):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times) * 1e6 / units
+
+
+def _codec_table(*, quick: bool) -> str:
+    from otel_ext.dialects import KEYS, RULES
+    from otel_ext.wire import NATIVE, make_codec
+
+    codecs = [make_codec(KEYS, RULES, prefer_native=native) for native in ((True, False) if NATIVE else (False,))]
+    rows = []
+    for name in SHAPES_SHOWN:
+        shape = SHAPES[name]
+        bodies = [batch.body for batch in Payload(shape).batches(1 if quick else max(2, 8192 // shape.spans_per_batch))]
+        spans, rounds = len(bodies) * shape.spans_per_batch, 1 if quick else ROUNDS
+        costs = [{what: _least_us(work, spans, rounds) for what, work in _operations(codec, bodies)} for codec in codecs]
+        for what, pure in costs[-1].items():
+            native = costs[0][what] if NATIVE else 0.0
+            rows.append(
+                (f"{name}: {what}", f"{native:.3f}" if NATIVE else "not built", f"{pure:.2f}", f"{pure / native:.0f}" if NATIVE else "-")
+            )
+    head = ("payload: part", "native µs/span", "pure µs/span", "pure / native")
+    return f"== micro: one thread, no network\n{table(head, rows)}"
+
+
+def _operations(codec: Codec, bodies: Sequence[bytes]) -> Operations:
+    """What the sidecar does to a payload, by itself and all together."""
+    from otel_ext.pipeline import Pipeline
+    from otel_ext.wire.encode import attribute
+
+    scans = [codec.scan(body) for body in bodies]
+    link = attribute("langfuse.trace_id", "0123456789abcdef0123456789abcdef")
+    columns = [[(np.ones(len(scan.spans), dtype="<u4"), [b"", link])] for scan in scans]
+    keeps = [(scan.spans["kind"] != 0).astype("u1") for scan in scans]
+    parents = [scan.spans["parent_id"].astype("<u8") for scan in scans]
+
+    def pipeline() -> None:
+        made = Pipeline(_settings(), codec)
+        for body in bodies:
+            made.process(body, NOW_NS)
+
+    yield "scan", lambda: [codec.scan(body) for body in bodies]
+    yield "splice one attribute", lambda: [codec.splice(*each) for each in zip(bodies, columns, strict=True)]
+    yield "project the LLM tree", lambda: [codec.project(*each) for each in zip(bodies, keeps, parents, columns, strict=True)]
+    yield "whole pipeline: links, rules, both payloads", pipeline
+
+
+def _settings() -> Settings:
+    """The configuration of the contender `ours`."""
+    from otel_ext.configfile import load
+
+    return load(ours_config(Ports(1, 2, 3, 4, 5)), {})
+
+
+def _rule_table(*, quick: bool) -> str:
+    """Each step rule on the steps of healthy traces. A rule is only called where something repeats: this is what it costs when it is."""
+    from otel_ext.detectors import call_rules, model_rules
+    from otel_ext.dialects import KEYS, RULES
+    from otel_ext.wire import make_codec
+
+    body = next(Payload(SHAPES["512"]).batches(1)).body
+    scan = make_codec(KEYS, RULES).scan(body)
+    loop = _settings().detect.loop
+    rows = []
+    for rule in (*call_rules(loop), *model_rules(loop)):
+        traces = [[step for step in steps if step[2] == rule.kind] for steps in _traces(scan)]
+        count = sum(map(len, traces))
+        cost = _least_us(lambda rule=rule, traces=traces: _judge(rule, traces), count, 1 if quick else ROUNDS)  # type: ignore[misc]
+        rows.append((type(rule).__name__, rule.kind.name, f"{cost:.2f}", f"{cost * count / SHAPES['512'].spans_per_batch:.3f}", ""))
+    return table(("rule", "steps", "µs/step", "µs/span of all", ""), rows)
+
+
+def _traces(scan: Scan) -> list[list[Step]]:
+    return [[tuple(step) for step in scan.steps[first : first + count].tolist()] for _, first, count in scan.groups.tolist()]
+
+
+def _judge(rule: StepRule, traces: Sequence[Sequence[Step]]) -> None:
+    for steps in traces:
+        for at in range(len(steps)):
+            rule.judge(steps, at)
