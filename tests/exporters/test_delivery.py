@@ -69,12 +69,13 @@ async def test_a_delay_asked_for_holds_every_worker() -> None:
     destination = FakeDestination(script=[Unreachable("HTTP 429", 20.0)])
     async with Room(destination) as room:
         start_ns = room.time.now_ns
+        times_ns: list[int] = []
+        destination.judge = lambda _: times_ns.append(room.time.now_ns - start_ns)
         room.put(1)
         await room.time.until(lambda: room.deliveries[0].stats.retries == 1)
         room.put(2)
         await room.settled()
-        assert room.time.now_ns - start_ns >= 20 * NS_PER_S
-        assert len(destination.attempts) <= 3
+        assert min(times_ns) >= 20 * NS_PER_S
         assert sorted(destination.spans()) == [1, 2]
 
 

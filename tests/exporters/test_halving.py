@@ -120,6 +120,16 @@ async def test_a_destination_that_takes_nothing_is_not_flooded() -> None:
     assert len(destination.attempts) < 300 + 4 * 50
 
 
+async def test_a_destination_that_takes_data_again_is_trusted_again() -> None:
+    """After a success a batch with many bad spans is cut as finely as ever."""
+    bad = {*range(1, 513), *range(1_000, 1_064, 2)}
+    destination = FakeDestination(judge=refuse_if(bad))
+    options = DeliveryOptions(linger_s=0, request_bytes_max=1, concurrency=1)
+    delivery = await deliver(destination, payload(*range(1, 513)), payload(600), payload(*range(1_000, 1_064)), options=options)
+    assert sorted(destination.spans()) == [600, *range(1_001, 1_064, 2)]
+    assert delivery.stats.failed_spans == {"bad_data": 512 + 32}
+
+
 async def test_a_payload_that_cannot_be_cut_is_counted() -> None:
     """A refused request without a span to isolate is lost as a whole, by the destination's reason."""
     destination = FakeDestination(judge=refuse_if({1}))

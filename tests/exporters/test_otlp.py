@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from otel_ext.errors import ConfigError, Refused, RetryableError, Unreachable
@@ -225,11 +226,23 @@ async def test_tls_trusts_what_it_is_told_to_trust(tmp_path: Path, transport: st
     assert list(tempo.arrivals()) == [(2).to_bytes(8, "big")]
 
 
-async def test_redirects_are_not_followed() -> None:
+@pytest.mark.parametrize("status", [302, 307, 308])
+async def test_redirects_are_not_followed(tempo: TempoDouble, status: int) -> None:
     """They would carry the key to another place."""
-    error = HTTP_TABLE.error(302, None)
-    assert isinstance(error, Refused)
-    assert error.reason == "redirected"
+
+    async def elsewhere(_: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"Location": f"{tempo.http_endpoint}/v1/traces"})
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", elsewhere)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    with pytest.raises(Refused) as caught:
+        await send(OtlpHttp(f"http://127.0.0.1:{runner.addresses[0][1]}", RUNTIME), payload(1))
+    await runner.cleanup()
+    assert caught.value.reason == "redirected"
+    assert tempo.requests == []
 
 
 @pytest.mark.parametrize(
