@@ -1,0 +1,87 @@
+"""Invariant: for every byte string, native and pure give the same columns, rewrites, errors and byte index, and neither crashes.
+
+`python -m tests.fuzz.wire --seconds 60 --seed 1` damages real and made payloads; exits 1 with the payload in a file where they differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+from otel_ext.wire import encode
+from tests.wire.sample import KEYS, NativeCodec, assert_alike, codecs, real_payloads
+
+_PAYLOAD_BYTES_MAX = 20_000  # longer ones make the pure codec the bottleneck
+_WORDS = [key.name.encode() for key in KEYS] + [b'"parts":[', b'{"type":"tool_call",', b"\\u00e9", b"}]", b"\x0a", b"\xff" * 9, b"\x80"]
+
+
+def _seeds() -> list[bytes]:
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": '[{"parts":[{"type":"text","content":"a"}]}]', "cost": "1.5"}
+    made = encode.request({"service.name": "s"}, "lib.x", "1", [encode.span(b"\1" * 16, b"\2" * 8, b"", "agent a run", 1, 2, chat)])
+    return [made, *(payload for payload in real_payloads(3) if len(payload) < _PAYLOAD_BYTES_MAX)]
+
+
+def damage(payload: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
+    """*payload* with a few random edits: bytes set, runs cut, doubled or replaced by words of the format."""
+    data = bytearray(payload)
+    for _ in range(rng.randint(1, 6)):
+        at = rng.randrange(len(data) + 1)
+        end = min(len(data), at + rng.randint(1, 40))
+        edit = rng.randrange(7)
+        if edit == 0:
+            data[at:end] = bytes(rng.randrange(256) for _ in range(end - at))
+        elif edit == 1:
+            del data[at:end]
+        elif edit == 2:
+            data[at:at] = data[at:end]
+        elif edit == 3:
+            data[at:at] = rng.choice(_WORDS)
+        elif edit == 4 and at < len(data):
+            data[at] ^= 1 << rng.randrange(8)
+        elif edit == 5:
+            other = rng.choice(others)
+            start = rng.randrange(len(other))
+            data[at:end] = other[start : start + end - at]
+        elif rng.random() < 0.1:
+            del data[at:]
+    return bytes(data)
+
+
+def run(seconds: float, seed: int) -> int:
+    """Number of payloads tried; raises AssertionError at the first difference."""
+    rng = random.Random(seed)
+    seeds = _seeds()
+    deadline = time.monotonic() + seconds
+    tried = 0
+    while time.monotonic() < deadline:
+        payload = damage(rng.choice(seeds), rng, seeds)
+        try:
+            assert_alike(codecs(), payload, tried)
+        except BaseException:
+            with tempfile.NamedTemporaryFile(prefix="wire-", suffix=".pb", delete=False) as file:
+                file.write(payload)
+            print(f"seed {seed}, case {tried}: {file.name}", file=sys.stderr)
+            raise
+        tried += 1
+    return tried
+
+
+def main() -> int:
+    """Exit code 0 when nothing differed, 2 where there is no native codec to compare with."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    if NativeCodec is None:
+        print("the native codec was not built", file=sys.stderr)
+        return 2
+    print(f"{run(arguments.seconds, arguments.seed)} payloads, no difference")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,325 @@
+"""Both codecs say the same: values, errors and byte index, on valid, odd and damaged input."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otel_ext.errors import MalformedPayload
+from otel_ext.model import StepKind
+from otel_ext.wire import encode
+from otel_ext.wire.table import MARK_SHIFT, NAME_OTHER, Field, Flag, Key, Limits
+from tests.wire.sample import KEYS, LIMITS, assert_alike, codecs, flatten, names_of, needs_native, real_payloads, scan_outcome
+
+# Attributes whose keys the table knows, with values of any type: right and wrong ones.
+_KEY_NAMES = [key.name for key in KEYS]
+_FLAT = st.builds(
+    lambda prefix, i, rest: prefix + i + rest,
+    st.sampled_from(["llm.output_messages.", "llm.input_messages."]),
+    st.sampled_from(["0", "1", "02", "10", "x", "1234567890"]),
+    st.sampled_from(
+        [
+            ".message.content",
+            ".message.contents.0.message_content.text",
+            ".message.contents.1.message_content.text",
+            ".message.tool_calls.0.tool_call.id",
+            ".message.tool_calls.1.tool_call.function.name",
+            ".message.tool_calls.1.tool_call.function.arguments",
+            ".message.function_call_name",
+            ".message.function_call_arguments_json",
+            ".message.tool_call_id",
+            ".message.role",
+        ]
+    ),
+)
+_JSON_WORDS = [
+    '"parts"',
+    '"content"',
+    '"type"',
+    '"text"',
+    '"tool_call"',
+    '"tool_call_response"',
+    '"id"',
+    '"name"',
+    '"arguments"',
+    '"result"',
+]
+_JSON_WORDS += [
+    '"response"',
+    '"tool_calls"',
+    '"function"',
+    '"tool_call_id"',
+    '"a\\u00e9\\ud83d\\ude00\\ud800"',
+    '"denied"',
+    "null",
+    "12",
+    "true",
+]
+_JSON_SOUP = st.lists(st.sampled_from([*_JSON_WORDS, "[", "]", "{", "}", ":", ",", " ", '"', "\\"]), max_size=40).map("".join)
+_SMALL = st.sampled_from(["a", "", "c1", "f\\n", None, 3, ["x"], {"k": "v"}])
+_PART = st.dictionaries(
+    st.sampled_from(["type", "content", "text", "id", "name", "arguments", "response", "result"]),
+    st.one_of(_SMALL, st.sampled_from(["text", "tool_call", "tool_call_response", "Error: tool x not found"])),
+)
+_CALL = st.dictionaries(
+    st.sampled_from(["id", "name", "arguments", "function"]), st.one_of(_SMALL, st.just({"name": "g", "arguments": "{}"}))
+)
+_MESSAGE = st.fixed_dictionaries(
+    {},
+    optional={
+        "parts": st.lists(_PART, max_size=4),
+        "content": st.one_of(_SMALL, st.lists(_PART, max_size=2)),
+        "tool_calls": st.lists(_CALL, max_size=5),
+        "tool_call_id": _SMALL,
+    },
+)
+_MESSAGES = st.lists(_MESSAGE, max_size=4).map(json.dumps)
+_TEXT = st.one_of(
+    st.sampled_from(["chat", "execute_tool", "invoke_agent", "LLM", "TOOL", "", "12", "-3", "1.5e3", "timeout", "é" * 20, "x" * 300]),
+    st.text(max_size=20),
+    _MESSAGES,
+    _JSON_SOUP,
+    st.tuples(_MESSAGES, st.integers(0, 200)).map(lambda cut: cut[0][: cut[1]]),
+)
+_VALUE = st.one_of(_TEXT, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.lists(st.text(max_size=3), max_size=3))
+_PAIR = st.tuples(st.one_of(st.sampled_from(_KEY_NAMES), _FLAT, st.text(max_size=4)), _VALUE)
+
+
+def _attributes(pairs: list[tuple[str, object]]) -> bytes:
+    return b"".join(encode.attribute(key, value) for key, value in pairs)
+
+
+_NAMES = st.sampled_from(["execute_tool search", "agent planner run", "running x", "", "execute_tool ", "agent  run"])
+_SPANS = st.builds(
+    lambda trace, own, parent, name, times, pairs, status, flags, kind: (
+        encode.span(trace, own, parent, name, *times, kind, status=status, flags=flags) + _attributes(pairs)
+    ),
+    st.sampled_from([b"\1" * 16, b"\2" * 16, bytes(16), b"\1" * 8]),
+    st.sampled_from([b"\1" * 8, b"\2" * 8, bytes(8), b"", b"\xff" * 8]),
+    st.sampled_from([b"\1" * 8, b"", bytes(8), b"\3" * 5]),
+    _NAMES,
+    st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 3)),
+    st.lists(_PAIR, max_size=10),
+    st.integers(0, 4),
+    st.sampled_from([0, 0x100, 0x300]),
+    st.sampled_from([{}, {"gen_ai.operation.name": "chat"}, {"gen_ai.operation.name": "execute_tool"}]),
+)
+_UNKNOWN = st.sampled_from([b"", b"\xa0\x06\x01", b"\xaa\x06\x03abc", b"\x10\x05", b"\x0d\0\0\0\0"])
+
+
+@st.composite
+def _requests(draw: st.DrawFn) -> bytes:
+    """A request with unknown fields in it and its fields in any order."""
+
+    def message(parts: list[bytes]) -> bytes:
+        return b"".join(draw(st.permutations([*parts, draw(_UNKNOWN)])))
+
+    out = []
+    for _ in range(draw(st.integers(0, 2))):
+        resource = encode.delimited(1, _resource(draw(st.sampled_from(["shop", "", "désolé"]))))
+        scopes = []
+        for _ in range(draw(st.integers(0, 2))):
+            scope = encode.delimited(1, encode.delimited(1, draw(st.sampled_from([b"lib.x", b"chains", b""]))))
+            spans = [encode.delimited(2, draw(_SPANS) + draw(_UNKNOWN)) for _ in range(draw(st.integers(0, 3)))]
+            scopes.append(encode.delimited(2, message([scope, *spans])))
+        out.append(encode.delimited(1, message([resource, *scopes])))
+    return message(out)
+
+
+def _resource(service: str) -> bytes:
+    return encode.delimited(1, encode.attribute("service.name", service)[2:])
+
+
+@needs_native
+@settings(max_examples=400, deadline=None)
+@given(st.lists(_requests(), min_size=1, max_size=3), st.integers(0, 100))
+def test_alike_on_generated_requests(payloads: list[bytes], seed: int) -> None:
+    """The same names are interned in the same order over several payloads, too."""
+    both = codecs()
+    for payload in payloads:
+        assert isinstance(assert_alike(both, payload, seed), list)
+    pure, native = both
+    assert names_of(native, len(pure._names._list)) == names_of(pure, len(pure._names._list))
+
+
+@needs_native
+@settings(max_examples=400, deadline=None)
+@given(_requests(), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=4), st.integers(0, 10_000))
+def test_alike_on_damaged_requests(payload: bytes, edits: list[tuple[int, int]], end: int) -> None:
+    """Bytes overwritten, and the end cut off."""
+    data = bytearray(payload)
+    for at, byte in edits:
+        if data:
+            data[at % len(data)] = byte
+    assert_alike(codecs(), bytes(data), end)
+    assert_alike(codecs(), bytes(data[: end % (len(data) + 1)]), end)
+
+
+@needs_native
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60), st.integers(0, 100))
+def test_alike_on_noise(payload: bytes, seed: int) -> None:
+    """Bytes that nobody meant, as a payload, a span and an attribute."""
+    nested = encode.delimited(1, encode.delimited(2, encode.delimited(2, payload)))
+    attribute = encode.delimited(1, encode.delimited(2, encode.delimited(2, encode.delimited(9, encode.delimited(2, payload)))))
+    for one in (payload, nested, attribute):
+        assert_alike(codecs(), one, seed)
+
+
+@needs_native
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(_JSON_SOUP, _MESSAGES, _MESSAGES.flatmap(lambda text: st.integers(0, len(text)).map(lambda end: text[:end]))))
+def test_alike_on_messages(text: str) -> None:
+    """JSON in the messages attributes, right and wrong."""
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": text, "gen_ai.input.messages": "tool_call" and text}
+    span = encode.span(b"\1" * 16, b"\2" * 8, b"", "n", 1, 2, attributes)
+    assert_alike(codecs(), encode.request({}, "lib", "", [span]))
+
+
+@needs_native
+def test_alike_on_every_cut_of_a_request() -> None:
+    """A payload cut at each byte is refused at the same index, or read the same."""
+    payload = _sample_request()
+    both = codecs()
+    for end in range(len(payload) + 1):
+        assert_alike(both, payload[:end], end)
+
+
+@needs_native
+def test_alike_on_real_runs() -> None:
+    """Real payloads, whole and with a byte changed."""
+    both, rng = codecs(Limits()), random.Random(7)
+    count = 0
+    for payload in real_payloads(3):
+        assert isinstance(assert_alike(both, payload, count), list)
+        data = bytearray(payload)
+        data[rng.randrange(len(data))] = rng.randrange(256)
+        assert_alike(both, bytes(data), count)
+        count += 1
+    if not count:
+        pytest.skip("no captures beside this checkout")
+
+
+def _sample_request() -> bytes:
+    output = json.dumps(
+        [{"parts": [{"type": "text", "content": "hi"}, {"type": "tool_call", "id": "c1", "name": "search", "arguments": {"q": 1}}]}]
+    )
+    answers = json.dumps([{"parts": [{"type": "tool_call_response", "id": "c0", "response": "Error: Tool x not available"}]}])
+    chat = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.output.messages": output,
+        "gen_ai.input.messages": answers,
+        "gen_ai.usage.input_tokens": 12,
+        "gen_ai.usage.output_tokens": "3",
+        "cost": 0.5,
+        "gen_ai.request.model": "m1",
+        "gen_ai.conversation.id": "c-1",
+        "otel_ext.expected_tools": ["search", "book"],
+        "langfuse.trace_id": "x",
+    }
+    tool = {"gen_ai.tool.call.id": "c1", "input.value": "{}", "output.value": "", "error.type": "timeout"}
+    event = encode.event("e", 5, {"k": [1, "a", True]})
+    spans = [
+        encode.span(b"\1" * 16, b"\2" * 8, b"\3" * 8, "chat m1", 10, 30, chat, flags=0x300, extra=[event]),
+        encode.span(b"\1" * 16, b"\4" * 8, b"", "execute_tool search", 10, 20, tool, status=2),
+        encode.span(b"\1" * 16, bytes(8), b"", "refused", 10, 20, chat),
+    ]
+    return encode.request({"service.name": "shop"}, "lib.x", "1", spans)
+
+
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: type(codec).__name__)
+def test_columns_say_what_the_span_says(codec) -> None:
+    """The fields of a known request, by value."""
+    payload = _sample_request()
+    scan = codec.scan(payload)
+    chat, tool, refused = scan.spans
+    assert (chat["kind"], tool["kind"], refused["kind"]) == (StepKind.LLM, StepKind.TOOL, StepKind.OTHER)
+    assert chat["flags"] == Flag.REMOTE_PARENT | 1 << MARK_SHIFT
+    assert tool["flags"] == Flag.ERROR | Flag.HAS_ARGUMENTS | Flag.HAS_RESULT
+    assert refused["flags"] == Flag.INVALID_ID
+    assert (chat["input_tokens"], chat["output_tokens"], chat["cached_tokens"], chat["cost"]) == (12, 3, -1, 0.5)
+    assert [codec.name(chat[name]) for name in ("operation", "tool", "model", "agent", "service")] == ["chat", "", "m1", "", "shop"]
+    assert codec.name(tool["tool"]) == "search"
+    at, length = int(chat["conversation_at"]), int(chat["conversation_len"])
+    assert payload[at : at + length] == b"c-1"
+    assert scan.texts == [(0, 1, ["search", "book"])]
+    assert codec.name(scan.requests["tool"][0]) == "search"
+    assert scan.requests["call_id"][0] == tool["call_id"] != 0
+    assert scan.answers["refused"].tolist() == [1]
+    assert scan.step_rows.tolist() == [1, 0]  # by end
+    assert scan.groups.tolist() == [(0, 0, 2)]
+    assert scan.steps["b"].tolist()[1] == 15
+    assert scan.trace_ids == [b"\1" * 16]
+
+
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: type(codec).__name__)
+def test_order_of_fields_does_not_matter(codec) -> None:
+    """A resource after its scopes, a scope after its spans, a name after its attributes."""
+    own = b"".join([encode.attribute("gen_ai.tool.call.id", "1"), encode.delimited(5, b"agent planner run")])
+    span = encode.delimited(2, own + encode.delimited(2, b"\1" * 8) + encode.delimited(1, b"\1" * 16))
+    scope = encode.delimited(1, encode.delimited(1, b"lib.x"))
+    resource = encode.delimited(1, _resource("shop"))
+    forward = encode.delimited(1, resource + encode.delimited(2, scope + span))
+    backward = encode.delimited(1, encode.delimited(2, span + scope) + resource)
+    assert flatten(codec.scan(forward)) == flatten(codec.scan(backward))
+    row = codec.scan(backward).spans[0]
+    assert (codec.name(row["agent"]), codec.name(row["service"]), row["kind"]) == ("planner", "shop", StepKind.AGENT)
+
+
+@pytest.mark.parametrize("codec", codecs(Limits(names_max=1)), ids=lambda codec: type(codec).__name__)
+def test_names_are_bounded_and_counted(codec) -> None:
+    """The second name becomes NAME_OTHER, and is counted where a scan met it."""
+    assert codec.intern("") == 0
+    first = codec.intern("one")
+    assert (codec.intern("two"), codec.intern("one"), codec.name(first)) == (NAME_OTHER, first, "one")
+    span = encode.span(b"\1" * 16, b"\2" * 8, b"", "n", 1, 2, {"gen_ai.tool.name": "two"})
+    assert codec.scan(encode.request({}, "l", "", [span])).overflow == 1
+    with pytest.raises(IndexError):
+        codec.name(99)
+
+
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: type(codec).__name__)
+def test_a_fault_says_why_and_where(codec) -> None:
+    """One payload a class of fault."""
+    cases = {
+        b"\x0a": ("varint cut off", 1),
+        b"\x0a\x05ab": ("length 5 over the 2 bytes left", 1),
+        b"\x00\x00": ("field number 0 is not allowed", 0),
+        b"\x08\x01\x0b": ("wire type 3 is not allowed", 2),
+        b"\x09abc": ("8 bytes needed, 3 left", 1),
+        b"\x08" + b"\xff" * 9 + b"\x02": ("varint over 64 bits", 1),
+    }
+    for payload, expected in cases.items():
+        assert scan_outcome(codec, payload) == expected
+    deep = encode.any_value("x")
+    for _ in range(LIMITS.depth_max):
+        deep = encode.delimited(5, encode.delimited(1, deep))
+    span = encode.delimited(9, encode.delimited(2, deep))
+    with pytest.raises(MalformedPayload, match="nested deeper than 5"):
+        codec.scan(encode.request({}, "l", "", [span]))
+
+
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: type(codec).__name__)
+def test_columns_that_do_not_fit_are_refused(codec) -> None:
+    """Too few rows, an index without a fragment, a first fragment that is not empty."""
+    payload = _sample_request()
+    for column in [(np.zeros(2, "u4"), [b""]), (np.full(3, 7), [b"", b"x"]), (np.zeros(3, "u4"), [b"x"]), (np.zeros(3, "u4"), [])]:
+        with pytest.raises(ValueError, match=r"column 0"):
+            codec.splice(payload, [column])
+    with pytest.raises(ValueError, match="keep has 1 rows"):
+        codec.project(payload, np.ones(1, "u1"), np.zeros(3, "u8"), [])
+
+
+def test_a_table_that_cannot_be_is_refused() -> None:
+    """Marks out of range, and limits that would break a codec."""
+    from otel_ext.wire import make_codec
+
+    with pytest.raises(ValueError, match="mark 24"):
+        make_codec([Key("x", Field.MARK, 24)], [])
+    with pytest.raises(ValueError, match="depth_max"):
+        make_codec([], [], Limits(depth_max=10_000))
