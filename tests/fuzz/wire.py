@@ -12,7 +12,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+from otel_ext.errors import MalformedPayload
 from otel_ext.wire import encode
+from otel_ext.wire.fields import LEN
+from otel_ext.wire.reader import pieces
 from tests.wire.sample import KEYS, NativeCodec, assert_alike, codecs, real_payloads
 
 _PAYLOAD_BYTES_MAX = 20_000  # longer ones make the pure codec the bottleneck
@@ -20,9 +23,33 @@ _WORDS = [key.name.encode() for key in KEYS] + [b'"parts":[', b'{"type":"tool_ca
 
 
 def _seeds() -> list[bytes]:
-    chat = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": '[{"parts":[{"type":"text","content":"a"}]}]', "cost": "1.5"}
-    made = encode.request({"service.name": "s"}, "lib.x", "1", [encode.span(b"\1" * 16, b"\2" * 8, b"", "agent a run", 1, 2, chat)])
-    return [made, *(payload for payload in real_payloads(3) if len(payload) < _PAYLOAD_BYTES_MAX)]
+    messages = (
+        '[{"parts":[{"type":"text","content":"a"},{"type":"tool_call","id":"c","name":"f\\u00e9","arguments":{"q":[1]}},'
+        '{"type":"tool_call_response","id":"c","result":"unknown tool"}]},'
+        '{"content":"b","tool_calls":[{"id":"d","function":{"name":"g","arguments":"{}"}}],"tool_call_id":"e"}]'
+    )
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": messages, "gen_ai.input.messages": messages, "cost": "1.5"}
+    flat = {"openinference.span.kind": "LLM", "otel_ext.expected_tools": ["a", "b"], "error": True, "langfuse.trace_id": 1}
+    for prefix in ("llm.output_messages.0.message.", "llm.input_messages.1.message."):
+        flat |= {prefix + "content": "x", prefix + "contents.0.message_content.text": "y", prefix + "tool_call_id": "c1"}
+        flat |= {prefix + "tool_calls.0.tool_call.id": "c2", prefix + "tool_calls.0.tool_call.function.name": "f"}
+    spans = [encode.span(b"\1" * 16, b"\2" * 8, b"", "agent a run", 1, 2, one) for one in (chat, flat)]
+    made = encode.request({"service.name": "s"}, "lib.x", "1", spans)
+    real = [payload for payload in real_payloads(3) if len(payload) < _PAYLOAD_BYTES_MAX]
+    return [made] * (1 + len(real) // 4) + real
+
+
+def deep_damage(payload: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
+    """*payload* damaged inside one nested field, with every length around it put right, so that the damage is reached."""
+    try:
+        nested = [piece for piece in pieces(payload, 0, len(payload)) if piece.tag & 7 == LEN]
+    except MalformedPayload:
+        nested = []
+    if not nested or rng.random() < 0.1:
+        return damage(payload, rng, others)
+    piece = rng.choice(nested)
+    content = deep_damage(payload[piece.start : piece.end], rng, others)
+    return payload[: piece.mid] + encode.varint(len(content)) + content + payload[piece.end :]
 
 
 def damage(payload: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
@@ -58,7 +85,9 @@ def run(seconds: float, seed: int) -> int:
     deadline = time.monotonic() + seconds
     tried = 0
     while time.monotonic() < deadline:
-        payload = damage(rng.choice(seeds), rng, seeds)
+        payload = rng.choice(seeds)
+        for _ in range(rng.randint(1, 4)):
+            payload = deep_damage(payload, rng, seeds)
         try:
             assert_alike(codecs(), payload, tried)
         except BaseException:
