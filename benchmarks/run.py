@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -81,7 +81,8 @@ def _take_turns(names: Sequence[str], load: Load, repeat: int) -> list[Result]:
             absent = any(result.contender == name and not result.spans for result in results)
             if not absent:
                 print(f"  {load.shape.name} {turn + 1}/{repeat} {name} ...", file=sys.stderr, flush=True)
-                results.append(run_trial(CONTENDERS[name], load))
+                contender = CONTENDERS[name]
+                results.append(run_trial(contender, replace(load, spans=max(512, int(load.spans * contender.load)))))
     return results
 
 
