@@ -11,6 +11,7 @@ pub mod rows;
 pub mod scan;
 mod sources;
 pub mod table;
+mod unescape;
 pub mod value;
 
 #[cfg(feature = "python")]

@@ -2,11 +2,12 @@
 
 use crate::evaluate::Source;
 use crate::flat::{self, Part};
-use crate::messages::{Json, unescape};
+use crate::messages::Json;
 use crate::names::{Names, hash};
 use crate::rows::{LLM, Span, pack_answer, pack_request};
 use crate::scan::{Codec, Columns, Scanner};
 use crate::table::Goal;
+use crate::unescape::unescape;
 use crate::value::Member;
 
 const REFUSAL_BYTES_MAX: usize = 256;
