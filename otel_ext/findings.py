@@ -74,8 +74,10 @@ def _observation(findings: Sequence[Finding], flags: int) -> bytes:
         attributes[semconv.OBSERVATION_LEVEL] = level
     if level and not flags & bit(Mark.OBSERVATION_STATUS):
         attributes[semconv.OBSERVATION_STATUS] = "; ".join(finding.message for finding in findings)
-    attributes[semconv.OBSERVATION_METADATA + semconv.FINDINGS] = [finding.rule for finding in findings]
-    attributes[semconv.OBSERVATION_METADATA + semconv.SEVERITY] = str(loudest(findings))
+    if not flags & bit(Mark.OBSERVATION_FINDINGS):
+        attributes[semconv.OBSERVATION_METADATA + semconv.FINDINGS] = [finding.rule for finding in findings]
+    if not flags & bit(Mark.OBSERVATION_SEVERITY):
+        attributes[semconv.OBSERVATION_METADATA + semconv.SEVERITY] = str(loudest(findings))
     return b"".join(encode.attribute(key, value) for key, value in attributes.items())
 
 

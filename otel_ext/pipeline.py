@@ -200,9 +200,9 @@ class Pipeline:
         if not count:
             return b"", 0
         links = self._llm_links.columns(spans, branch, batch.scan.trace_ids, batch.langfuse_ids)
-        columns = [*links, *mark_observations(marked)]
-        keep = branch.keep.astype(np.uint8)
-        return self.codec.project(batch.payload, keep, branch.parents, columns, self._llm_links.id_key), count
+        id_key, ids = self._llm_links.own_ids(spans)
+        columns = [*links, *mark_observations(marked), *ids]
+        return self.codec.project(batch.payload, branch.keep.astype(np.uint8), branch.parents, columns, id_key), count
 
     # -- time
 
@@ -278,5 +278,5 @@ def _fresh(batch: _Batch) -> np.ndarray:
     if batch.repeated:
         rows = rows[~np.isin(rows, batch.repeated)]
     # as opaque records: numpy copies structured rows field by field, twenty times slower
-    records: np.ndarray = batch.scan.spans.view(_OPAQUE).take(rows)
-    return records.view(SPAN_ROW)
+    fresh: np.ndarray = batch.scan.spans.view(_OPAQUE).take(rows).view(SPAN_ROW)
+    return fresh

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -34,8 +34,6 @@ TYPES: Final = {
 class LlmLinks:
     """Fragments for the LLM tree."""
 
-    id_key: Final = semconv.TEMPO_SPAN_ID
-
     def __init__(self, links: Links) -> None:
         self._page = urls.tempo_template(links)
         self._types = [attribute(semconv.OBSERVATION_TYPE, TYPES[kind]) if kind in TYPES else b"" for kind in StepKind]
@@ -46,19 +44,27 @@ class LlmLinks:
         flags, kind = spans["flags"], spans["kind"]
         types = np.where(flags & np.uint32(bit(Mark.OBSERVATION_TYPE)) != 0, 0, kind).astype(np.uint32)
         roots = (branch.top & (flags & np.uint32(bit(Mark.IS_APP_ROOT)) == 0)).astype(np.uint32)
-        return [(types, self._types), (roots, self._root), self._origin(spans, branch, trace_ids, langfuse_ids)]
+        return [(types, self._types), (roots, self._root), *self._origin(spans, branch, trace_ids, langfuse_ids)]
 
-    def _origin(self, spans: np.ndarray, branch: Branch, trace_ids: Sequence[bytes], langfuse_ids: Sequence[str]) -> Column:
+    def own_ids(self, spans: np.ndarray) -> tuple[str, list[Column]]:
+        """The key under which the codec shall write each span's own id; "" and a column instead where a span has that key already."""
+        taken = spans["flags"] & np.uint32(bit(Mark.TEMPO_SPAN_ID)) != 0
+        if not taken.any():
+            return semconv.TEMPO_SPAN_ID, []
+        fragments = [b"", *(attribute(semconv.TEMPO_SPAN_ID, f"{span_id:016x}") for span_id in spans["span_id"].tolist())]
+        return "", [(np.where(taken, 0, np.arange(1, len(spans) + 1)).astype(np.uint32), fragments)]
+
+    def _origin(self, spans: np.ndarray, branch: Branch, trace_ids: Sequence[bytes], langfuse_ids: Sequence[str]) -> Iterator[Column]:
         """The trace in Tempo: on topmost and agent spans, and on every span of a trace that goes by another id in Langfuse."""
-        fragments = [b""]
-        other = np.zeros(len(trace_ids) + 1, dtype=np.bool_)
-        for index, (trace_id, langfuse_id) in enumerate(zip(trace_ids, langfuse_ids, strict=True)):
-            fragments.append(self._trace(trace_id.hex()))
-            other[index] = bool(langfuse_id) and langfuse_id != trace_id.hex()
+        ids = [trace_id.hex() for trace_id in trace_ids]
+        other = np.array([langfuse_id not in ("", trace_id) for trace_id, langfuse_id in zip(ids, langfuse_ids, strict=True)] + [False])
         where = branch.top | (spans["kind"] == StepKind.AGENT) | other[spans["trace"]]
-        where &= spans["flags"] & np.uint32(bit(Mark.TEMPO_TRACE_ID)) == 0
-        return np.where(where, spans["trace"] + np.uint32(1), np.uint32(0)).astype(np.uint32), fragments
+        rows = np.where(where, spans["trace"] + np.uint32(1), np.uint32(0))
+        yield _unless(spans, Mark.TEMPO_TRACE_ID, rows), [b"", *(attribute(semconv.TEMPO_TRACE_ID, each) for each in ids)]
+        if self._page:
+            yield _unless(spans, Mark.TEMPO_URL, rows), [b"", *(attribute(semconv.TEMPO_URL, urls.fill(self._page, each)) for each in ids)]
 
-    def _trace(self, trace_id: str) -> bytes:
-        page = attribute(semconv.TEMPO_URL, urls.fill(self._page, trace_id)) if self._page else b""
-        return attribute(semconv.TEMPO_TRACE_ID, trace_id) + page
+
+def _unless(spans: np.ndarray, mark: Mark, indices: np.ndarray) -> np.ndarray:
+    """*indices*, 0 where the span carries the key already."""
+    return np.where(spans["flags"] & np.uint32(bit(mark)) != 0, 0, indices).astype(np.uint32)

@@ -25,6 +25,8 @@ class Mark(enum.IntEnum):
     TEMPO_URL = 10
     SEVERITY = 11
     TEMPO_SPAN_ID = 12
+    OBSERVATION_FINDINGS = 13
+    OBSERVATION_SEVERITY = 14
 
 
 class Text(enum.IntEnum):

@@ -52,5 +52,7 @@ OURS = Dialect(
         Key(semconv.TEMPO_TRACE_ID, Field.MARK, Mark.TEMPO_TRACE_ID),
         Key(semconv.TEMPO_URL, Field.MARK, Mark.TEMPO_URL),
         Key(semconv.TEMPO_SPAN_ID, Field.MARK, Mark.TEMPO_SPAN_ID),
+        Key(semconv.OBSERVATION_METADATA + semconv.FINDINGS, Field.MARK, Mark.OBSERVATION_FINDINGS),
+        Key(semconv.OBSERVATION_METADATA + semconv.SEVERITY, Field.MARK, Mark.OBSERVATION_SEVERITY),
     ),
 )
