@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from otel_ext.wire.memory import Single
 from otel_ext.wire.pure import PureCodec
 from otel_ext.wire.table import Column, Key, Limits, NameRule, Scan
 
@@ -25,7 +26,27 @@ else:
 # Whether make_codec gives the native codec. OTEL_EXT_CODEC=python is the way back, should the native one misbehave on some machine.
 NATIVE: Final[bool] = _native_built and os.environ.get("OTEL_EXT_CODEC") != "python"
 
-__all__ = ["NATIVE", "Codec", "make_codec"]
+__all__ = ["NATIVE", "Codec", "ReadSpan", "make_codec"]
+
+
+class ReadSpan(Protocol):
+    """Attributes of a span in, its columns out. Values that OTLP does not have count as empty."""
+
+    def __call__(
+        self,
+        name: str,
+        scope: bytes,
+        service: bytes,
+        span_id: int,
+        start: int,
+        end: int,
+        status: int,
+        attributes: dict[str, object],
+        inputs: bool,
+        /,
+    ) -> Single:
+        """The span with valid ids, its step if it is one, the calls it asked for, and with *inputs* the answers it was given."""
+        ...
 
 
 class Codec(Protocol):
@@ -33,6 +54,11 @@ class Codec(Protocol):
 
     def scan(self, payload: bytes) -> Scan:
         """Columns of *payload*; raises MalformedPayload at the first byte that cannot be read."""
+        ...
+
+    @property
+    def span(self) -> ReadSpan:
+        """Reads one span that is still in memory, by the same table and the same code as `scan`."""
         ...
 
     def splice(self, payload: bytes, columns: Sequence[Column]) -> bytes:

@@ -21,6 +21,21 @@ class Codec:
     def scan(self, payload: bytes) -> tuple[list[bytes], list[bytes], list[tuple[int, int, str | list[str]]], int]:
         """Spans, steps, step rows, groups, requests and answers; trace ids; texts; overflow. Raises Malformed."""
 
+    def span(
+        self,
+        name: str,
+        scope: bytes,
+        service: bytes,
+        span_id: int,
+        start: int,
+        end: int,
+        status: int,
+        attributes: dict[str, object],
+        inputs: bool,
+        /,
+    ) -> tuple[list[bytes], str, list[tuple[int, str | list[str]]], int]:
+        """The columns of one span in memory: span, step, requests and answers; conversation; texts; overflow."""
+
     def name(self, number: int) -> str:
         """Raises IndexError for a number never given out."""
 

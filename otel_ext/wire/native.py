@@ -26,6 +26,7 @@ class NativeCodec:
             for rule in compile.rules(rules)
         ]
         self._codec = _native.Codec(entries, compiled, bounds, list(REFUSAL_MARKERS))
+        self.span = self._codec.span  # once a span on an application's own thread: no call in between
 
     def scan(self, payload: bytes) -> Scan:
         """Columns of *payload*; raises MalformedPayload at the first byte that cannot be read."""

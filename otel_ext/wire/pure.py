@@ -19,6 +19,7 @@ from otel_ext.wire import compile, fields, rewrite
 from otel_ext.wire.columns import build, packed, packed_columns
 from otel_ext.wire.evaluate import Evaluation, Row, Tables
 from otel_ext.wire.fields import FIXED32, FIXED64, VARINT, tag
+from otel_ext.wire.memory import Known, Single, request
 from otel_ext.wire.names import Names, fold
 from otel_ext.wire.reader import Piece, Values, pieces
 from otel_ext.wire.table import STEP_STRUCT, Column, Field, Flag, Key, Limits, NameRule, Scan, StepFlag
@@ -73,6 +74,28 @@ class PureCodec:
             raise MalformedPayload(f"payload of {len(payload)} bytes, the limit is {_PAYLOAD_BYTES_MAX}", 0)
         tables = Tables(self._entries, self._flat, self._rules, self._limits, self._names)
         return _Scanner(payload, tables).scan()
+
+    def span(
+        self,
+        name: str,
+        scope: bytes,
+        service: bytes,
+        span_id: int,
+        start: int,
+        end: int,
+        status: int,
+        attributes: dict[str, object],
+        inputs: bool,
+        /,
+    ) -> Single:
+        """The columns of one span in memory, see `Codec`."""
+        known = Known(self._entries, self._flat)
+        payload = request(known, name, scope, service, span_id, start, end, status, attributes, inputs=inputs)
+        scan = self.scan(payload)
+        arrays = [array.tobytes() for array in (scan.spans, scan.steps, scan.requests, scan.answers)]
+        at = int(scan.spans["conversation_at"][0])
+        conversation = payload[at : at + int(scan.spans["conversation_len"][0])].decode("utf-8", "replace")
+        return arrays, conversation, [(number, text) for _, number, text in scan.texts], scan.overflow
 
     def splice(self, payload: bytes, columns: Sequence[Column]) -> bytes:
         """*payload* with each span's fragments appended; every other byte stays."""

@@ -15,4 +15,6 @@ mod unescape;
 pub mod value;
 
 #[cfg(feature = "python")]
+mod memory;
+#[cfg(feature = "python")]
 mod python;

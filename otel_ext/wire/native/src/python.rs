@@ -3,12 +3,16 @@
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
+use crate::memory::{self, Head};
 use crate::reader;
 use crate::rewrite::{Column, Failure, Projection, plan};
+use crate::rows;
 use crate::scan::{Codec, Text};
 use crate::table::{Entry, GOALS, Kinds, Limits, Rule, Table};
+
+type Single<'py> = ([Bound<'py, PyBytes>; 4], String, Vec<(i32, Py<PyAny>)>, u64); // span, step, requests, answers
 
 pyo3::create_exception!(_native, Malformed, PyValueError);
 
@@ -31,6 +35,13 @@ fn failure(error: Failure) -> PyErr {
     match error {
         Failure::Malformed(error) => malformed(error),
         Failure::Arguments(message) => PyValueError::new_err(message),
+    }
+}
+
+fn text(py: Python<'_>, text: Text) -> PyResult<Py<PyAny>> {
+    match text {
+        Text::One(text) => text.into_pyobject(py).map(|text| text.into_any().unbind()).map_err(PyErr::from),
+        Text::Many(texts) => texts.into_pyobject(py).map(Bound::unbind),
     }
 }
 
@@ -59,14 +70,35 @@ impl PyCodec {
 
     fn scan<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Columns<'py>> {
         let columns = py.detach(|| self.0.scan(payload)).map_err(malformed)?;
-        let text = |text: Text| match text {
-            Text::One(text) => text.into_pyobject(py).map(|text| text.into_any().unbind()).map_err(PyErr::from),
-            Text::Many(texts) => texts.into_pyobject(py).map(Bound::unbind),
-        };
-        let texts = columns.texts.into_iter().map(|(row, number, value)| Ok((row, number, text(value)?))).collect::<PyResult<_>>()?;
+        let texts = columns.texts.into_iter().map(|(row, number, value)| Ok((row, number, text(py, value)?))).collect::<PyResult<_>>()?;
         let arrays = [columns.spans, columns.steps, columns.step_rows, columns.groups, columns.requests, columns.answers];
         let ids = PyList::new(py, columns.trace_ids.iter().map(|id| PyBytes::new(py, id)))?;
         Ok((arrays.map(|array| PyBytes::new(py, &array)), ids, texts, columns.overflow))
+    }
+
+    /// The interpreter stays locked: a span is read in less time than it takes to get it back.
+    #[expect(clippy::too_many_arguments)] // flat, because building one object a span would cost as much as the scan
+    fn span<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, PyString>,
+        scope: &[u8],
+        service: &[u8],
+        span_id: u64,
+        start: u64,
+        end: u64,
+        status: u8,
+        attributes: &Bound<'py, PyDict>,
+        inputs: bool,
+    ) -> PyResult<Single<'py>> {
+        let name = name.to_string_lossy();
+        let head = Head { name: name.as_bytes(), scope, service, span_id, start, end, status };
+        let payload = memory::request(&self.0.table, &head, attributes, inputs);
+        let columns = self.0.scan(&payload).map_err(malformed)?;
+        let conversation = rows::conversation(&columns.spans, &payload);
+        let arrays = [columns.spans, columns.steps, columns.requests, columns.answers].map(|array| PyBytes::new(py, &array));
+        let texts = columns.texts.into_iter().map(|(_, number, value)| Ok((number, text(py, value)?))).collect::<PyResult<_>>()?;
+        Ok((arrays, String::from_utf8_lossy(conversation).into_owned(), texts, columns.overflow))
     }
 
     fn name(&self, number: usize) -> PyResult<String> {

@@ -161,6 +161,15 @@ fn fold(hash: u64) -> u32 {
     if hash == 0 { 0 } else { ((hash ^ hash >> 32) as u32).max(1) }
 }
 
+const CONVERSATION_AT: usize = 104;
+
+/// The conversation id of a packed span, out of the payload that it was read from.
+pub fn conversation<'a>(span: &[u8], payload: &'a [u8]) -> &'a [u8] {
+    let number = |at: usize| span.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
+    let start = number(CONVERSATION_AT);
+    payload.get(start..start + number(CONVERSATION_AT + 4)).unwrap_or_default()
+}
+
 pub const STEP_BYTES: usize = 28;
 
 /// `order`: trace, end, low half of the span id, span id, row.
