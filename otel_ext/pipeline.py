@@ -17,11 +17,11 @@ import numpy as np
 from otel_ext.correlate.links import SpanLinks
 from otel_ext.correlate.projection import LlmLinks
 from otel_ext.correlate.tree import LlmTree
-from otel_ext.detectors.base import SPAN, Step
-from otel_ext.detectors.skipping import Request, hollow
+from otel_ext.detectors.base import SPAN, Step, hollow
+from otel_ext.detectors.skipping import Request
 from otel_ext.dialects import Text
 from otel_ext.findings import Marked, finding_spans, mark, mark_observations
-from otel_ext.ledger import Answer
+from otel_ext.ledger import Answer, request_of
 from otel_ext.model import Finding, StepKind
 from otel_ext.settings import Settings
 from otel_ext.tracebook import ROW
@@ -30,7 +30,6 @@ from otel_ext.wire import Codec
 from otel_ext.wire.table import SPAN as SPAN_ROW
 from otel_ext.wire.table import Column, Flag, Scan
 
-LANGFUSE_ID_LENGTH_MAX: Final = 200  # what a Langfuse server takes as an id is shorter
 _LOW: Final = 0xFFFFFFFF
 _OPAQUE: Final = np.dtype((np.void, SPAN_ROW.itemsize))
 _NO_SPANS: Final = np.zeros(0, dtype=SPAN_ROW)
@@ -114,10 +113,7 @@ class Pipeline:
                 self.verdicts.expect(trace_id, int(spans["span_id"][row]) & _LOW, tools, batch.now_ns)
 
     def _learn_link(self, trace_id: bytes, value: str | list[str], now_ns: int) -> None:
-        if isinstance(value, str) and 0 < len(value) <= LANGFUSE_ID_LENGTH_MAX and value.isprintable():
-            book = self.verdicts.book
-            book.link(trace_id, book.touch(trace_id, now_ns), value)
-        else:
+        if not self.verdicts.learn_link(trace_id, value, now_ns):
             self.dropped["langfuse_id"] += 1
 
     def _read_calls(self, batch: _Batch) -> None:
@@ -159,6 +155,9 @@ class Pipeline:
             if row is None:
                 batch.unplaced.append(finding)
             else:
+                batch.marked.setdefault(row, []).append(finding)
+        for finding, row in taken.standing:
+            if row is not None:
                 batch.marked.setdefault(row, []).append(finding)
 
     # -- output
@@ -222,10 +221,8 @@ def _told(findings: Sequence[Finding]) -> Outcome:
 def _take_request(batch: _Batch, trace: int, call: int, at: int) -> None:
     asked = batch.scan.requests[at]
     model = batch.scan.spans[int(asked["row"])]
-    span = int(model["span_id"]) & _LOW
-    # without an id: a number of its own below zero, the same however often the span is delivered
-    number = call or -((span << 8 | (at - int(model["request_first"])) & 0xFF) + 1)
-    request = Request(number, int(asked["tool"]), span, int(model["end"]), answered=False, refused=False)
+    place = at - int(model["request_first"])
+    request = request_of(call, int(asked["tool"]), int(model["span_id"]) & _LOW, int(model["end"]), place)
     batch.requests.setdefault(trace, []).append(request)
 
 

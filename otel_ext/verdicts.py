@@ -19,6 +19,7 @@ from otel_ext.model import Finding, StepKind
 from otel_ext.settings import Settings
 from otel_ext.tracebook import Added, FindingKey, Trace, TraceBook
 
+LANGFUSE_ID_LENGTH_MAX: Final = 200  # what a Langfuse server takes as an id is shorter
 # A count only grows: no late span can take this one back.
 _NEVER_STALE: Final = "loop/max_iterations"
 
@@ -57,11 +58,12 @@ class Given(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What became of an arrival."""
+    """What became of an arrival. `standing` are findings given earlier whose span is here again: to be marked, not to be told."""
 
     trace: Trace
     fresh: list[Step]
     given: list[Given]
+    standing: Sequence[Given] = ()
 
 
 class _Waiting(NamedTuple):
@@ -94,6 +96,13 @@ class Verdicts:
         trace = self.book.touch(trace_id, now_ns)
         trace.expected = {**(trace.expected or {}), agent_span: tuple(map(self.intern, tools))}
 
+    def learn_link(self, trace_id: bytes, langfuse_id: object, now_ns: int) -> bool:
+        """The trace goes by *langfuse_id* in Langfuse; False for what cannot be an id there."""
+        if not isinstance(langfuse_id, str) or not 0 < len(langfuse_id) <= LANGFUSE_ID_LENGTH_MAX or not langfuse_id.isprintable():
+            return False
+        self.book.link(trace_id, self.book.touch(trace_id, now_ns), langfuse_id)
+        return True
+
     def take(self, arrival: Arrival, now_ns: int) -> Taken:
         """Add the steps to their trace and judge what is new. Steps seen before change nothing."""
         trace = self.book.touch(arrival.trace_id, now_ns)
@@ -101,7 +110,7 @@ class Verdicts:
         if trace.requests or arrival.requests or arrival.answers:
             self.dropped["open_requests"] += record(trace, added.fresh, arrival.requests, arrival.answers)
         given = self._judge(arrival, trace, added, now_ns) if added.fresh else []
-        return Taken(trace, added.fresh, given)
+        return Taken(trace, added.fresh, given, _standing(arrival, trace, given) if trace.given else ())
 
     def _judge(self, arrival: Arrival, trace: Trace, added: Added, now_ns: int) -> list[Given]:
         stale: set[FindingKey] = set()
@@ -210,6 +219,19 @@ class Verdicts:
         given = [finding for hit in hits if (finding := self._give(trace, waiting.trace_id, hit, waiting.place))]
         self.judge.spikes.learn(run)
         return given
+
+
+def _standing(arrival: Arrival, trace: Trace, given: Sequence[Given]) -> list[Given]:
+    """Earlier findings about spans that came again: Langfuse replaces a span as a whole, and would lose them."""
+    here = {step[SPAN] for step in arrival.steps}
+    new = {id(each.finding) for each in given}
+    again = []
+    for finding in (trace.given or {}).values():
+        if not finding.withdrawn and id(finding) not in new and _low(finding.span_id) in here:
+            place = arrival.place(_low(finding.span_id))
+            if place.span_id == int.from_bytes(finding.span_id):
+                again.append(Given(finding, place.row))
+    return again
 
 
 def _low(span_id: bytes) -> int:
