@@ -33,8 +33,13 @@ Faults = list[str]
 
 def load(text: str, environ: Mapping[str, str]) -> Settings:
     """Settings from YAML *text* and *environ*; raises ConfigError with one entry a fault."""
+    return build(_parse(text), environ)
+
+
+def build(sections: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """Settings from *sections*, nested as in the file, and *environ*; raises ConfigError with one entry a fault."""
     faults: Faults = []
-    tree = _expand(_parse(text), environ, faults, "")
+    tree = _expand(dict(sections), environ, faults, "")
     settings = _build(Settings, _override(tree, environ, faults), "", faults)
     if faults or settings is None:
         raise ConfigError(faults)

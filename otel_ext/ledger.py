@@ -22,6 +22,12 @@ class Answer(NamedTuple):
     refused: bool
 
 
+def request_of(call: int, tool: int, model_span: int, end: int, place: int) -> Request:
+    """The *place*-th call that a model asked for. Without a call id: a number of its own below zero, the same however often it is delivered."""
+    number = call or -((model_span << 8 | place & 0xFF) + 1)
+    return Request(number, tool, model_span, end, answered=False, refused=False)
+
+
 def record(trace: Trace, fresh: list[Step], requests: Iterable[Request], answers: Iterable[Answer]) -> int:
     """Bring the trace's open requests up to date with new steps, requests and answers; returns how many did not fit.
 

@@ -82,4 +82,3 @@ def _value(value: object, depth: int) -> bytes:
         pairs = b"".join(delimited(1, _pair(key, item, depth + 1)) for key, item in value.items() if isinstance(key, str))
         return delimited(fields.AnyValue.KVLIST_VALUE, pairs)
     return b""
-
