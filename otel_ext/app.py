@@ -80,8 +80,9 @@ class Sidecar:
     def _make_outputs(self) -> None:
         wanted = list(self._destinations())
         exporters = self.settings.exporters
-        capacity = max((section.queue_batches for section in (exporters.tempo, exporters.langfuse) if section), default=1)
-        self.log = MemoryLog(len(wanted), queue_batches=capacity, queue_bytes=exporters.queue_bytes)
+        # in the order of `_destinations`
+        capacities = [section.queue_batches for section in (exporters.tempo, exporters.langfuse) if section]
+        self.log = MemoryLog(len(wanted), queue_batches=capacities, queue_bytes=exporters.queue_bytes)
         halver = CodecHalver(self.codec)
         self.outputs = [
             Output(Delivery(destination, self.log.reader(index), halver, self.runtime), llm)
