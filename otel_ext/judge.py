@@ -15,12 +15,13 @@ from otel_ext.detectors.base import END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, 
 from otel_ext.detectors.loops import MaxIterations
 from otel_ext.detectors.skipping import Expected, RequestedNotExecuted, Run
 from otel_ext.detectors.spikes import TokenSpikes
-from otel_ext.model import StepKind
 from otel_ext.settings import Detect
-from otel_ext.tracebook import ROW, Added, Trace, models_in
-from otel_ext.wire.table import StepFlag
+from otel_ext.tracebook import Added, Trace, last_of
+from otel_ext.wire.steps import AGENT, LLM, TOOL, Summary
+from otel_ext.wire.table import GroupFlag, StepFlag
 
 _NS_PER_MS: Final = 1_000_000
+_REPEATS: Final = int(GroupFlag.REPEATS)
 RUN_RULES: Final = ("tool_skipping/", "token_spike/")
 
 
@@ -45,15 +46,23 @@ class Judge:
         self._requested = RequestedNotExecuted(self.name)
         self.spikes = TokenSpikes(self.settings.token_spike)
 
-    def steps(self, trace: Trace, added: Added) -> Iterator[Hit]:
+    def steps(self, trace: Trace, added: Added, summary: Summary) -> list[Hit]:
         """Hits of the step rules for what was added. Late steps make the whole trace be judged again, in its true order."""
-        before = trace.models
-        trace.models += models_in(added.fresh)
-        if trace.models > before and (hit := self._iterations.judge(trace.models, added.fresh[-1][SPAN])):
-            yield hit
+        hits: list[Hit] = []
+        if summary.models:
+            trace.models += summary.models
+            if hit := self._iterations.judge(trace.models, added.fresh[-1][SPAN]):
+                hits.append(hit)
+        if not (added.late or added.history or summary.flags & _REPEATS):
+            return hits
         history, fresh = (b"", trace.rows()) if added.late else (added.history, added.fresh)
-        yield from _sequence(self._calls, StepKind.TOOL, history, fresh, _call_pattern)
-        yield from _sequence(self._models, StepKind.LLM, history, fresh, _text_pattern)
+        hits += _sequence(self._calls, TOOL, history, fresh, _call_pattern)
+        hits += _sequence(self._models, LLM, history, fresh, _text_pattern)
+        return hits
+
+    def is_quiet(self, agent: int, service: int, summary: Summary) -> bool:
+        """A run without open requests comes out clean: nothing is expected of it, and its tokens are as usual."""
+        return not self._expected.applies(agent, service) and self.spikes.is_usual(agent, service, summary.tokens, summary.models)
 
     def run(self, run: Run) -> Iterator[Hit]:
         """Hits of the run rules."""
@@ -64,18 +73,14 @@ class Judge:
             yield hit
 
 
-def _sequence(
-    rules: Sequence[StepRule], kind: StepKind, history: bytes, fresh: Iterable[Step], pattern: Callable[[Step], bytes]
-) -> Iterator[Hit]:
+def _sequence(rules: Sequence[StepRule], kind: int, history: bytes, fresh: Iterable[Step], pattern: Callable[[Step], bytes]) -> list[Hit]:
     new = [step for step in fresh if step[KIND] == kind]
     if not new or not _repeats(new, history, pattern):
-        return
-    past = _last_of(history, kind)
+        return []
+    past = last_of(history, kind, WINDOW)
     steps = past + new
-    for at in range(len(past), len(steps)):
-        for rule in rules:
-            if hit := rule.judge(steps, at):
-                yield hit
+    positions = range(len(past), len(steps))
+    return [hit for at in positions for rule in rules if (hit := rule.judge(steps, at))]
 
 
 def _repeats(new: Sequence[Step], history: bytes, pattern: Callable[[Step], bytes]) -> bool:
@@ -93,25 +98,24 @@ def _text_pattern(step: Step) -> bytes:
     return step[A].to_bytes(4, "little")
 
 
-def _last_of(history: bytes, kind: StepKind) -> list[Step]:
-    trace = Trace()
-    trace.steps = history
-    return trace.last_of(kind, WINDOW)
-
-
 def runs_of(trace: Trace, rows: Sequence[Step], service: int) -> Iterator[Run]:
     """Every agent run among *rows*, in order of their ends."""
-    agents = frozenset(step[NAME] for step in rows if step[KIND] == StepKind.AGENT)
-    visible = any(step[KIND] == StepKind.TOOL for step in rows)
+    agents = frozenset(step[NAME] for step in rows if step[KIND] == AGENT)
+    visible = any(step[KIND] == TOOL for step in rows)
     for step in rows:
-        if step[KIND] == StepKind.AGENT:
+        if step[KIND] == AGENT:
             yield run_of(trace, rows, step, service, agents, visible)
+
+
+def started(agent: Step) -> int:
+    """When the run began that *agent* ended, in ns."""
+    return agent[END] - agent[B] * _NS_PER_MS
 
 
 def run_of(trace: Trace, rows: Sequence[Step], agent: Step, service: int, agents: frozenset[int], visible: bool) -> Run:
     """The run that *agent* ended: all steps that ended while it ran. Time tells, because parents arrive after their children."""
     end = agent[END]
-    start = end - agent[B] * _NS_PER_MS
+    start = started(agent)
     inside = [step for step in rows if start <= step[END] <= end]
     open_requests = trace.requests.values() if trace.requests else ()
     return Run(
@@ -121,13 +125,10 @@ def run_of(trace: Trace, rows: Sequence[Step], agent: Step, service: int, agents
         start=start,
         end=end,
         error=bool(agent[FLAGS] & StepFlag.ERROR),
-        calls=[step for step in inside if step[KIND] == StepKind.TOOL],
-        models=[step for step in inside if step[KIND] == StepKind.LLM],
+        calls=[step for step in inside if step[KIND] == TOOL],
+        models=[step for step in inside if step[KIND] == LLM],
         agents=agents,
         requests=[request for request in open_requests if request.tool and start <= request.end <= end],
         expected=(trace.expected or {}).get(agent[SPAN], ()),
         tools_visible=visible,
     )
-
-
-__all__ = ["ROW", "RUN_RULES", "Judge", "run_of", "runs_of"]

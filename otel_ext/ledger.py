@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from otel_ext.detectors.base import KIND, Step
+from otel_ext.detectors.base import KIND, Step, hollow
 from otel_ext.detectors.base import C as CALL
-from otel_ext.detectors.skipping import Request, hollow
-from otel_ext.model import StepKind
+from otel_ext.detectors.skipping import Request
 from otel_ext.tracebook import ROW, Trace
+from otel_ext.wire.steps import TOOL
 
 OPEN_REQUESTS_MAX: Final = 256  # calls of one trace that wait for their span; more are counted and not judged
 _CALL_AT: Final = ROW.size - 4
@@ -36,7 +36,7 @@ def record(trace: Trace, fresh: list[Step], requests: Iterable[Request], answers
     """
     waiting = trace.requests or {}
     for step in fresh:
-        if waiting and step[KIND] == StepKind.TOOL and step[CALL] and not hollow(step):
+        if waiting and step[KIND] == TOOL and step[CALL] and not hollow(step):
             waiting.pop(step[CALL], None)
     overflow = 0
     for request in requests:
@@ -72,7 +72,7 @@ def ran(trace: Trace, call: int) -> bool:
         start = at - _CALL_AT
         if start >= 0 and start % ROW.size == 0:
             step = ROW.unpack_from(trace.steps, start)
-            if step[KIND] == StepKind.TOOL and not hollow(step):
+            if step[KIND] == TOOL and not hollow(step):
                 return True
         at = trace.steps.find(pattern, at + 1)
     return False

@@ -27,11 +27,13 @@ from otel_ext.settings import Settings
 from otel_ext.tracebook import ROW
 from otel_ext.verdicts import Arrival, Place, Taken, Verdicts
 from otel_ext.wire import Codec
+from otel_ext.wire.steps import AGENT, Summary
 from otel_ext.wire.table import SPAN as SPAN_ROW
 from otel_ext.wire.table import Column, Flag, Scan
 
 _LOW: Final = 0xFFFFFFFF
 _OPAQUE: Final = np.dtype((np.void, SPAN_ROW.itemsize))
+_PLACE_COLUMNS: Final = ("span_id", "end", "agent", "service", "conversation_at", "conversation_len")
 _NO_SPANS: Final = np.zeros(0, dtype=SPAN_ROW)
 _HOLLOW: Final = np.array([hollow((0, 0, 0, flags, 0, 0, 0, 0)) for flags in range(256)])
 
@@ -132,23 +134,26 @@ class Pipeline:
         scan = batch.scan
         packed = scan.steps.tobytes()
         steps = list(ROW.iter_unpack(packed))
-        for index, first, count in scan.groups.tolist():
+        places = _Places(batch)
+        for index, first, count, models, agents, flags, tokens in scan.groups.tolist():
             last = first + count
-            rows = scan.step_rows[first:last]
+            own = steps[first:last]
             arrival = Arrival(
                 scan.trace_ids[index],
-                steps[first:last],
+                own,
                 packed[first * ROW.size : last * ROW.size],
-                partial(_place, batch, steps[first:last], rows),
+                partial(places.of, own, first),
                 batch.requests.get(index, ()),
                 batch.answers.get(index, ()),
+                Summary(models, agents, flags, tokens),
             )
-            self._note(batch, index, arrival, self.verdicts.take(arrival, batch.now_ns), rows)
+            self._note(batch, index, arrival, self.verdicts.take(arrival, batch.now_ns), first)
 
     @staticmethod
-    def _note(batch: _Batch, index: int, arrival: Arrival, taken: Taken, rows: np.ndarray) -> None:
+    def _note(batch: _Batch, index: int, arrival: Arrival, taken: Taken, first: int) -> None:
         batch.langfuse_ids[index] = taken.trace.langfuse_id or arrival.trace_id.hex()
         if len(taken.fresh) < len(arrival.steps):
+            rows = batch.scan.step_rows[first : first + len(arrival.steps)]
             batch.repeated += _repeated(arrival.steps, taken.fresh, rows)
         for finding, row in taken.given:
             batch.findings.append(finding)
@@ -231,13 +236,33 @@ def _take_answer(batch: _Batch, trace: int, call: int, at: int) -> None:
         batch.answers.setdefault(trace, []).append(Answer(call, bool(batch.scan.answers["refused"][at])))
 
 
-def _place(batch: _Batch, steps: Sequence[Step], rows: np.ndarray, low: int) -> Place:
-    at = next((at for at, step in enumerate(steps) if step[SPAN] == low), len(steps) - 1)
-    row = int(rows[at])
-    span = batch.scan.spans[row]
-    first = int(span["conversation_at"])
-    conversation = batch.payload[first : first + int(span["conversation_len"])].decode("utf-8", "replace")
-    return Place(row, int(span["span_id"]), int(span["end"]), int(span["agent"]), int(span["service"]), conversation)
+class _Places:
+    """What findings say of the spans of one payload. Agents' spans are read all at once: each run needs its own."""
+
+    def __init__(self, batch: _Batch) -> None:
+        self._batch = batch
+        scan = batch.scan
+        rows = scan.step_rows[scan.steps["kind"] == AGENT]
+        self._known = {place.row: place for place in self._read(rows)}
+        self._rows: list[int] = scan.step_rows.tolist()
+
+    def of(self, steps: Sequence[Step], first: int, low: int) -> Place:
+        """Of the step with this low half of a span id among *steps*, which start at step *first*; else of the last one."""
+        at = len(steps) - 1
+        if steps[at][SPAN] != low:
+            at = next((number for number, step in enumerate(steps) if step[SPAN] == low), at)
+        row = self._rows[first + at]
+        if row not in self._known:
+            (self._known[row],) = self._read(np.array([row]))
+        return self._known[row]
+
+    def _read(self, rows: np.ndarray) -> list[Place]:
+        spans = self._batch.scan.spans
+        columns = zip(rows.tolist(), *(spans[name][rows].tolist() for name in _PLACE_COLUMNS), strict=True)
+        return [Place(row, span, end, agent, service, self._text(at, size)) for row, span, end, agent, service, at, size in columns]
+
+    def _text(self, at: int, length: int) -> str:
+        return self._batch.payload[at : at + length].decode("utf-8", "replace") if length else ""
 
 
 def _repeated(steps: Sequence[Step], fresh: Sequence[Step], rows: np.ndarray) -> list[int]:
@@ -275,5 +300,5 @@ def _fresh(batch: _Batch) -> np.ndarray:
     if batch.repeated:
         rows = rows[~np.isin(rows, batch.repeated)]
     # as opaque records: numpy copies structured rows field by field, twenty times slower
-    fresh: np.ndarray = batch.scan.spans.view(_OPAQUE).take(rows).view(SPAN_ROW)
-    return fresh
+    records = np.take(batch.scan.spans.view(_OPAQUE), rows)
+    return np.frombuffer(records, SPAN_ROW)

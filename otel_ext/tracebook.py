@@ -10,9 +10,9 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from otel_ext.detectors.base import END, KIND, SPAN, Step
+from otel_ext.detectors.base import END, SPAN, Step
 from otel_ext.detectors.skipping import Request
-from otel_ext.model import Finding, StepKind
+from otel_ext.model import Finding
 from otel_ext.settings import Traces
 from otel_ext.wire.table import STEP_STRUCT
 
@@ -42,16 +42,17 @@ class Trace:
         """All steps kept, in order."""
         return list(ROW.iter_unpack(self.steps))
 
-    def last_of(self, kind: StepKind, count: int) -> list[Step]:
-        """The last *count* steps of *kind*, in order."""
-        found: list[Step] = []
-        for at in range(len(self.steps) - ROW.size, -1, -ROW.size):
-            if self.steps[at + _KIND_AT] == kind:
-                found.append(ROW.unpack_from(self.steps, at))
-                if len(found) == count:
-                    break
-        found.reverse()
-        return found
+
+def last_of(steps: bytes, kind: int, count: int) -> list[Step]:
+    """The last *count* steps of *kind* among packed rows, in order."""
+    found: list[Step] = []
+    for at in range(len(steps) - ROW.size, -1, -ROW.size):
+        if steps[at + _KIND_AT] == kind:
+            found.append(ROW.unpack_from(steps, at))
+            if len(found) == count:
+                break
+    found.reverse()
+    return found
 
 
 class Added(NamedTuple):
@@ -132,11 +133,14 @@ class TraceBook:
         """The trace that goes by *langfuse_id* in Langfuse, where the two ids differ and it is remembered."""
         return self._by_langfuse.get(langfuse_id)
 
-    def add(self, trace: Trace, steps: list[Step], packed: bytes) -> Added:
-        """Add *steps*, sorted, and the same *packed*; a step seen before (the same span with the same end) is left out."""
+    def add(self, trace: Trace, steps: list[Step], packed: bytes, *, duplicates: bool) -> Added:
+        """Add *steps*, sorted, and the same *packed*; a step seen before (the same span with the same end) is left out.
+
+        *duplicates*: one of the steps stands among them twice.
+        """
         history = trace.steps
         late = bool(history) and steps[0][:2] <= ROW.unpack_from(history, len(history) - ROW.size)[:2]
-        if late or len({step[SPAN] for step in steps}) < len(steps):
+        if late or duplicates:
             return self._merge(trace, steps)
         trace.steps = history + packed
         self._bound(trace)
@@ -160,8 +164,3 @@ class TraceBook:
         self.evicted["max_steps"] += (len(trace.steps) - keep) // ROW.size
         trace.steps = trace.steps[-keep:]
         trace.evicted = True
-
-
-def models_in(steps: list[Step]) -> int:
-    """How many of *steps* are model calls."""
-    return sum(1 for step in steps if step[KIND] == StepKind.LLM)

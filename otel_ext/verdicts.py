@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from otel_ext.detectors.base import END, KIND, SPAN, Hit, Step
+from otel_ext.detectors.base import END, KIND, NAME, SPAN, Hit, Step
 from otel_ext.detectors.skipping import Request, Run
-from otel_ext.judge import RUN_RULES, Judge, runs_of
+from otel_ext.judge import RUN_RULES, Judge, runs_of, started
 from otel_ext.ledger import Answer, record
-from otel_ext.model import Finding, StepKind
+from otel_ext.model import Finding
 from otel_ext.settings import Settings
 from otel_ext.tracebook import Added, FindingKey, Trace, TraceBook
+from otel_ext.wire.steps import AGENT, Summary, summary
+from otel_ext.wire.table import GroupFlag
 
 LANGFUSE_ID_LENGTH_MAX: Final = 200  # what a Langfuse server takes as an id is shorter
+_DUPLICATE: Final = int(GroupFlag.DUPLICATE)
 # A count only grows: no late span can take this one back.
 _NEVER_STALE: Final = "loop/max_iterations"
 
@@ -48,6 +51,7 @@ class Arrival:
     place: Callable[[int], Place]
     requests: Sequence[Request] = ()
     answers: Sequence[Answer] = ()
+    summary: Summary | None = None  # of `steps`, where the caller has it
 
 
 class Given(NamedTuple):
@@ -67,12 +71,14 @@ class Taken(NamedTuple):
 
 
 class _Waiting(NamedTuple):
-    """An agent run that is judged for good at `due_ns`."""
+    """An agent run that is judged for good at `due_ns`. `clean` is its number of tokens, where it was clean when `steps_len` was all."""
 
     due_ns: int
     trace_id: bytes
     span: int
     place: Place
+    clean: int | None = None
+    steps_len: int = 0
 
 
 @dataclass(slots=True)
@@ -105,19 +111,40 @@ class Verdicts:
 
     def take(self, arrival: Arrival, now_ns: int) -> Taken:
         """Add the steps to their trace and judge what is new. Steps seen before change nothing."""
+        known = arrival.summary or summary(arrival.steps)
         trace = self.book.touch(arrival.trace_id, now_ns)
-        added = self.book.add(trace, arrival.steps, arrival.packed)
+        added = self.book.add(trace, arrival.steps, arrival.packed, duplicates=bool(known.flags & _DUPLICATE))
         if trace.requests or arrival.requests or arrival.answers:
             self.dropped["open_requests"] += record(trace, added.fresh, arrival.requests, arrival.answers)
-        given = self._judge(arrival, trace, added, now_ns) if added.fresh else []
-        return Taken(trace, added.fresh, given, _standing(arrival, trace, given) if trace.given else ())
+        if not added.fresh:
+            return Taken(trace, [], [], _standing(arrival, trace, ()))
+        if len(added.fresh) < len(arrival.steps):
+            known = summary(added.fresh)
+        hits = self.judge.steps(trace, added, known)
+        if not hits and self._is_quiet_run(arrival, trace, added, known, now_ns):
+            return Taken(trace, added.fresh, [])
+        given = self._judge(arrival, trace, added, hits, now_ns)
+        return Taken(trace, added.fresh, given, _standing(arrival, trace, given))
 
-    def _judge(self, arrival: Arrival, trace: Trace, added: Added, now_ns: int) -> list[Given]:
+    def _is_quiet_run(self, arrival: Arrival, trace: Trace, added: Added, known: Summary, now_ns: int) -> bool:
+        """The common case, at the price of a few comparisons: a whole healthy run at once. Then it only has to wait, and is learned from."""
+        agent = added.fresh[-1]
+        if known.agents != 1 or added.history or trace.requests or trace.expected or trace.given or agent[KIND] != AGENT:
+            return False
+        if started(agent) > added.fresh[0][END] or not (known.models or len(added.fresh) > 1):
+            return False
+        place = arrival.place(agent[SPAN])
+        if not self.judge.is_quiet(agent[NAME], place.service, known):
+            return False
+        trace.agent_end = agent[END]
+        self._queue(_Waiting(self._due(now_ns), arrival.trace_id, agent[SPAN], place, known.tokens, len(trace.steps)))
+        return True
+
+    def _judge(self, arrival: Arrival, trace: Trace, added: Added, hits: list[Hit], now_ns: int) -> list[Given]:
         stale: set[FindingKey] = set()
-        hits = list(self.judge.steps(trace, added))
         if added.late and trace.given:
             stale.update(key for key in trace.given if not key[0].startswith(RUN_RULES) and key[0] != _NEVER_STALE)
-        hits += self._runs(arrival, trace, added, stale, now_ns)
+        hits = hits + self._runs(arrival, trace, added, stale, now_ns)
         if not hits and not stale:
             return []
         stale.difference_update((hit.rule, hit.subject) for hit in hits)
@@ -129,7 +156,7 @@ class Verdicts:
 
     def _runs(self, arrival: Arrival, trace: Trace, added: Added, stale: set[FindingKey], now_ns: int) -> list[Hit]:
         """Hits of the runs that can be judged now; in *stale*, those given earlier that late steps may have overturned."""
-        agents = [step for step in added.fresh if step[KIND] == StepKind.AGENT]
+        agents = [step for step in added.fresh if step[KIND] == AGENT]
         late = trace.agent_end >= added.fresh[0][END]
         if not agents and not late:
             return []
@@ -155,11 +182,16 @@ class Verdicts:
         return []
 
     def _wait(self, arrival: Arrival, run: Run, now_ns: int) -> None:
+        self._queue(_Waiting(self._due(now_ns), arrival.trace_id, run.span, arrival.place(run.span)))
+
+    def _due(self, now_ns: int) -> int:
+        return now_ns + self.settings.detect.tool_skipping.settle
+
+    def _queue(self, waiting: _Waiting) -> None:
         if len(self._waiting) >= self.settings.traces.max_traces:
             self._waiting.popleft()
             self.dropped["waiting_runs"] += 1
-        due_ns = now_ns + self.settings.detect.tool_skipping.settle
-        self._waiting.append(_Waiting(due_ns, arrival.trace_id, run.span, arrival.place(run.span)))
+        self._waiting.append(waiting)
 
     def _give(self, trace: Trace, trace_id: bytes, hit: Hit, place: Place) -> Finding | None:
         """The finding, unless it was given before and stands."""
@@ -211,22 +243,27 @@ class Verdicts:
         trace = self.book.get(waiting.trace_id)
         if trace is None:
             return []
-        runs = runs_of(trace, trace.rows(), waiting.place.service)
-        run = next((run for run in runs if run.span == waiting.span), None)
+        agent, service = waiting.place.agent, waiting.place.service
+        if waiting.clean is not None and len(trace.steps) == waiting.steps_len and not trace.requests:
+            self.judge.spikes.learn(agent, service, waiting.clean)
+            return []
+        run = next((run for run in runs_of(trace, trace.rows(), service) if run.span == waiting.span), None)
         if run is None:
             return []
         hits = self.judge.run(run)
         given = [finding for hit in hits if (finding := self._give(trace, waiting.trace_id, hit, waiting.place))]
-        self.judge.spikes.learn(run)
+        self.judge.spikes.learn(agent, service, run.tokens)
         return given
 
 
 def _standing(arrival: Arrival, trace: Trace, given: Sequence[Given]) -> list[Given]:
     """Earlier findings about spans that came again: Langfuse replaces a span as a whole, and would lose them."""
+    if not trace.given:
+        return []
     here = {step[SPAN] for step in arrival.steps}
     new = {id(each.finding) for each in given}
     again = []
-    for finding in (trace.given or {}).values():
+    for finding in trace.given.values():
         if not finding.withdrawn and id(finding) not in new and _low(finding.span_id) in here:
             place = arrival.place(_low(finding.span_id))
             if place.span_id == int.from_bytes(finding.span_id):

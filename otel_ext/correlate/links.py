@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from otel_ext.settings import Links
 from otel_ext.wire.encode import attribute
 from otel_ext.wire.table import MARK_SHIFT, NAME_OTHER, Column, Flag
 
-_NO_BYTES = b""
+_NO_BYTES: Final = b""
+_MODEL_ID: Final = "0123456789abcdef" * 2
 
 
 def bit(mark: Mark) -> int:
@@ -38,11 +40,28 @@ class NameFragments:
         return self.fragments
 
 
+class IdFragment:
+    """An attribute whose text is *template* with a trace id in it; b"" for no id. Ids of 32 characters are set into bytes made once."""
+
+    def __init__(self, key: str, template: str) -> None:
+        self._key = key
+        self._template = template
+        model = attribute(key, urls.fill(template, _MODEL_ID))
+        self._before, _, self._after = model.partition(_MODEL_ID.encode())
+
+    def __call__(self, trace_id: str) -> bytes:
+        if len(trace_id) == len(_MODEL_ID) and trace_id.isalnum() and trace_id.isascii():
+            return self._before + trace_id.encode() + self._after
+        return attribute(self._key, urls.fill(self._template, trace_id)) if trace_id else _NO_BYTES
+
+
 class SpanLinks:
     """What Tempo's copy of each span gains (design 1.4)."""
 
     def __init__(self, links: Links, name: Callable[[int], str]) -> None:
         self._page = urls.langfuse_template(links)
+        self._id = IdFragment(semconv.LANGFUSE_TRACE_ID, urls.ID)
+        self._url = IdFragment(semconv.LANGFUSE_TRACE_URL, self._page)
         self._models = NameFragments(semconv.LANGFUSE_MODEL, name)
         self._tools = NameFragments(semconv.MCP_TOOL, name)
 
@@ -58,15 +77,11 @@ class SpanLinks:
         columns.append(self._named(flags, Mark.MCP_TOOL, kind == StepKind.TOOL, spans["tool"], self._tools))
         return columns
 
-    @staticmethod
-    def _ids(langfuse_ids: Sequence[str]) -> list[bytes]:
-        return [_NO_BYTES, *(attribute(semconv.LANGFUSE_TRACE_ID, known) if known else _NO_BYTES for known in langfuse_ids)]
+    def _ids(self, langfuse_ids: Sequence[str]) -> list[bytes]:
+        return [_NO_BYTES, *map(self._id, langfuse_ids)]
 
     def _urls(self, langfuse_ids: Sequence[str]) -> list[bytes]:
-        return [_NO_BYTES, *(self._url(known) if known else _NO_BYTES for known in langfuse_ids)]
-
-    def _url(self, langfuse_id: str) -> bytes:
-        return attribute(semconv.LANGFUSE_TRACE_URL, urls.fill(self._page, langfuse_id))
+        return [_NO_BYTES, *map(self._url, langfuse_ids)]
 
     @staticmethod
     def _named(flags: np.ndarray, mark: Mark, where: np.ndarray, names: np.ndarray, table: NameFragments) -> Column:

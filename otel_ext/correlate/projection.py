@@ -9,7 +9,7 @@ import numpy as np
 
 from otel_ext import semconv
 from otel_ext.correlate import urls
-from otel_ext.correlate.links import bit
+from otel_ext.correlate.links import IdFragment, bit
 from otel_ext.correlate.tree import Branch
 from otel_ext.dialects import Mark
 from otel_ext.model import StepKind
@@ -35,7 +35,9 @@ class LlmLinks:
     """Fragments for the LLM tree."""
 
     def __init__(self, links: Links) -> None:
-        self._page = urls.tempo_template(links)
+        page = urls.tempo_template(links)
+        self._id = IdFragment(semconv.TEMPO_TRACE_ID, urls.ID)
+        self._url = IdFragment(semconv.TEMPO_URL, page) if page else None
         self._types = [attribute(semconv.OBSERVATION_TYPE, TYPES[kind]) if kind in TYPES else b"" for kind in StepKind]
         self._root = [b"", attribute(semconv.IS_APP_ROOT, value=True)]
 
@@ -57,12 +59,14 @@ class LlmLinks:
     def _origin(self, spans: np.ndarray, branch: Branch, trace_ids: Sequence[bytes], langfuse_ids: Sequence[str]) -> Iterator[Column]:
         """The trace in Tempo: on topmost and agent spans, and on every span of a trace that goes by another id in Langfuse."""
         ids = [trace_id.hex() for trace_id in trace_ids]
-        other = np.array([langfuse_id not in ("", trace_id) for trace_id, langfuse_id in zip(ids, langfuse_ids, strict=True)] + [False])
-        where = branch.top | (spans["kind"] == StepKind.AGENT) | other[spans["trace"]]
+        where = branch.top | (spans["kind"] == StepKind.AGENT)
+        other = [langfuse_id not in ("", trace_id) for trace_id, langfuse_id in zip(ids, langfuse_ids, strict=True)]
+        if any(other):
+            where |= np.array([*other, False])[spans["trace"]]
         rows = np.where(where, spans["trace"] + np.uint32(1), np.uint32(0))
-        yield _unless(spans, Mark.TEMPO_TRACE_ID, rows), [b"", *(attribute(semconv.TEMPO_TRACE_ID, each) for each in ids)]
-        if self._page:
-            yield _unless(spans, Mark.TEMPO_URL, rows), [b"", *(attribute(semconv.TEMPO_URL, urls.fill(self._page, each)) for each in ids)]
+        yield _unless(spans, Mark.TEMPO_TRACE_ID, rows), [b"", *map(self._id, ids)]
+        if self._url:
+            yield _unless(spans, Mark.TEMPO_URL, rows), [b"", *map(self._url, ids)]
 
 
 def _unless(spans: np.ndarray, mark: Mark, indices: np.ndarray) -> np.ndarray:

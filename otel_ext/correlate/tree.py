@@ -7,6 +7,7 @@ A span that should be left out is sent after all when a kept child already left 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, TypeVar
 
 import numpy as np
@@ -50,13 +51,17 @@ class LlmTree:
         open_ends = _climb(keep, rows, parents, remote)
         top = keep & ((parents == 0) | remote) & open_ends
         self._resolve(np.flatnonzero(keep & open_ends & ~top), parents, top)
+        self._forget(self._awaited)
         self._remember(spans, np.flatnonzero(~keep & valid))
         return Branch(keep, parents, top)
 
     def _take_awaited(self, spans: np.ndarray, keep: np.ndarray, valid: np.ndarray) -> None:
         if not self._awaited:
             return
-        for row, span_id in enumerate(spans["span_id"].tolist()):
+        ids = spans["span_id"].tolist()
+        if self._awaited.keys().isdisjoint(ids):
+            return
+        for row, span_id in enumerate(ids):
             if span_id in self._awaited and valid[row]:
                 del self._awaited[span_id]
                 keep[row] = True
@@ -73,19 +78,21 @@ class LlmTree:
             if parent == 0 or remote:
                 top[row] = True
             else:
-                self._add(self._awaited, parent, None)
+                self._awaited[parent] = None
 
     def _remember(self, spans: np.ndarray, rows: np.ndarray) -> None:
-        picked = spans[rows]
-        remote = (picked["flags"] & np.uint32(Flag.REMOTE_PARENT) != 0).tolist()
-        for span_id, parent_id, is_remote in zip(picked["span_id"].tolist(), picked["parent_id"].tolist(), remote, strict=True):
-            self._add(self._left_out, span_id, (parent_id, is_remote))
+        remote = (spans["flags"][rows] & np.uint32(Flag.REMOTE_PARENT) != 0).tolist()
+        parents = zip(spans["parent_id"][rows].tolist(), remote, strict=True)
+        self._left_out.update(zip(spans["span_id"][rows].tolist(), parents, strict=True))
+        self._forget(self._left_out)
 
-    def _add(self, memory: dict[int, _Value], key: int, value: _Value) -> None:
-        memory[key] = value
-        if len(memory) > self.memory_max:
-            del memory[next(iter(memory))]
-            self.forgotten += 1
+    def _forget(self, memory: dict[int, _Value]) -> None:
+        """Down to the bound, the oldest first."""
+        excess = len(memory) - self.memory_max
+        if excess > 0:
+            self.forgotten += excess
+            for key in list(islice(memory, excess)):
+                del memory[key]
 
 
 def _parent_rows(spans: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from otel_ext.settings import Links
 
-_ID: Final = "{trace_id}"
+ID: Final = "{trace_id}"
 
 
 def langfuse_template(links: Links) -> str:
@@ -16,7 +16,7 @@ def langfuse_template(links: Links) -> str:
     if not links.langfuse_url:
         return ""
     project = f"/project/{quote(links.langfuse_project)}/traces/" if links.langfuse_project else "/trace/"
-    return links.langfuse_url + project + _ID
+    return links.langfuse_url + project + ID
 
 
 def tempo_template(links: Links) -> str:
@@ -27,9 +27,9 @@ def tempo_template(links: Links) -> str:
     query = {"refId": "A", "datasource": source, "queryType": "traceql", "query": "TRACE"}
     panes = {"t": {"datasource": links.tempo_datasource, "queries": [query], "range": {"from": "now-24h", "to": "now"}}}
     quoted = quote(json.dumps(panes, separators=(",", ":")), safe="")
-    return f"{links.grafana_url}/explore?schemaVersion=1&orgId=1&panes={quoted.replace('TRACE', _ID)}"
+    return f"{links.grafana_url}/explore?schemaVersion=1&orgId=1&panes={quoted.replace('TRACE', ID)}"
 
 
 def fill(template: str, trace_id: str) -> str:
     """The link to *trace_id*; "" where there is no template."""
-    return template.replace(_ID, quote(trace_id, safe=""))
+    return template.replace(ID, quote(trace_id, safe=""))

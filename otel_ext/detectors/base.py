@@ -1,6 +1,6 @@
 """What a rule sees and says. No I/O, no clock, no names: steps are rows of small integers, a hit is a fact with its numbers.
 
-A *step* is a plain tuple in the order of `wire.table.STEP`; tuples because a rule reads thousands of them a millisecond.
+A *step* is a plain tuple in the order of `wire.table.STEP`: tuples, because a rule reads thousands of them a millisecond.
 Steps of a trace are sorted by (end, span), whatever the order in which they arrived, so a rule is a function of what happened.
 """
 
@@ -11,9 +11,27 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from otel_ext.model import Evidence, Severity, StepKind
+from otel_ext.wire.steps import Step
 from otel_ext.wire.table import StepFlag
 
-Step = tuple[int, int, int, int, int, int, int, int]
+__all__ = [
+    "END",
+    "FLAGS",
+    "KIND",
+    "NAME",
+    "SPAN",
+    "WINDOW",
+    "A",
+    "B",
+    "C",
+    "Hit",
+    "Step",
+    "StepRule",
+    "failed",
+    "hollow",
+    "recorded",
+    "same_call",
+]
 
 END: Final = 0  # ns since the epoch
 SPAN: Final = 1  # low half of the span id
@@ -23,6 +41,10 @@ NAME: Final = 4  # interned: tool, model or agent
 A: Final = 5  # arguments of a call, output of a model or agent
 B: Final = 6  # result of a call, tokens of a model call, milliseconds an agent ran
 C: Final = 7  # call id
+
+_ERROR: Final = int(StepFlag.ERROR)
+_ARGUMENTS: Final = int(StepFlag.HAS_ARGUMENTS)
+_RECORDED: Final = _ARGUMENTS | int(StepFlag.HAS_RESULT)
 
 # A rule looks back over this many steps of its kind at most: what makes a long trace cost no more a step than a short one.
 WINDOW: Final = 48
@@ -61,7 +83,7 @@ class StepRule(Protocol):
 
 def failed(step: Step) -> bool:
     """The call ended in an error."""
-    return bool(step[FLAGS] & StepFlag.ERROR)
+    return step[FLAGS] & _ERROR != 0
 
 
 def same_call(one: Step, other: Step) -> bool:
@@ -71,4 +93,9 @@ def same_call(one: Step, other: Step) -> bool:
 
 def recorded(step: Step) -> bool:
     """Arguments and result are known, so that equal means equal."""
-    return step[FLAGS] & (StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT) == StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT
+    return step[FLAGS] & _RECORDED == _RECORDED
+
+
+def hollow(step: Step) -> bool:
+    """A tool span with arguments but neither result nor error: it may have been withheld."""
+    return step[FLAGS] & (_RECORDED | _ERROR) == _ARGUMENTS

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from otel_ext.detectors.base import END, FLAGS, NAME, B, C, Hit, Step, failed
+from otel_ext.detectors.base import END, NAME, B, C, Hit, Step, failed, hollow
 from otel_ext.model import Evidence, Severity
 from otel_ext.settings import Expectation
-from otel_ext.wire.table import StepFlag
 
 SKIPPING: Final = "tool_skipping"
 EXPECTED: Final = "tool_skipping/expected"
@@ -200,8 +199,3 @@ class RequestedNotExecuted:
             message=message,
             evidence=evidence,
         )
-
-
-def hollow(step: Step) -> bool:
-    """A tool span with arguments but neither result nor error: it may have been withheld."""
-    return step[FLAGS] & (StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT | StepFlag.ERROR) == StepFlag.HAS_ARGUMENTS

@@ -26,31 +26,41 @@ class TokenSpikes:
     forgotten: int = 0
     _agents: dict[tuple[int, int], _Past] = field(default_factory=dict)
 
+    def usual(self, agent: int, service: int, models: int) -> tuple[float, int]:
+        """Tokens that a run of this agent has, and from how many runs that is known; 0 while it is only the configured baseline."""
+        past = self._agents.get((agent, service))
+        if past is not None and past.runs >= self.settings.min_samples:
+            return past.mean, past.runs
+        return float(self.settings.baseline_tokens * max(1, models)), 0
+
+    def is_usual(self, agent: int, service: int, tokens: int, models: int) -> bool:
+        """The run is within its bounds."""
+        return tokens <= self.settings.multiplier * self.usual(agent, service, models)[0]
+
     def judge(self, run: Run) -> Hit | None:
-        """A hit where the run's tokens pass `multiplier` times the mean; low until there were enough runs to have a mean."""
+        """A hit where the run's tokens pass `multiplier` times the usual; low until there were enough runs to know that."""
         tokens = run.tokens
-        past = self._agents.get((run.agent, run.service))
-        learned = past is not None and past.runs >= self.settings.min_samples
-        usual = past.mean if past and learned else float(self.settings.baseline_tokens * max(1, len(run.models)))
+        usual, samples = self.usual(run.agent, run.service, len(run.models))
         if tokens <= self.settings.multiplier * usual:
             return None
         return Hit(
             type="token_spike",
             rule="token_spike/run",
-            severity=Severity.MEDIUM if learned else Severity.LOW,
+            severity=Severity.MEDIUM if samples else Severity.LOW,
             subject=run.span,
             span=run.span,
             message=f"{tokens} tokens in one run, {tokens / usual:.1f} times "
-            + ("this agent's mean" if learned else "the configured baseline"),
-            evidence={"tokens": tokens, "usual": round(usual), "samples": past.runs if past else 0},
+            + ("this agent's mean" if samples else "the configured baseline"),
+            evidence={"tokens": tokens, "usual": round(usual), "samples": samples},
         )
 
-    def learn(self, run: Run) -> None:
-        """Add the run to its agent's past. Called once a run, when nothing more can arrive for it."""
-        key = (run.agent, run.service)
-        past = self._agents.setdefault(key, _Past())
+    def learn(self, agent: int, service: int, tokens: int) -> None:
+        """Add a run to its agent's past. Called once a run, when nothing more can arrive for it."""
+        past = self._agents.get((agent, service))
+        if past is None:
+            past = self._agents[agent, service] = _Past()
+            if len(self._agents) > self.settings.agents_max:
+                del self._agents[next(iter(self._agents))]
+                self.forgotten += 1
         past.runs += 1
-        past.mean += (run.tokens - past.mean) * max(_WEIGHT, 1 / past.runs)
-        if len(self._agents) > self.settings.agents_max:
-            del self._agents[next(iter(self._agents))]
-            self.forgotten += 1
+        past.mean += (tokens - past.mean) * max(_WEIGHT, 1 / past.runs)
