@@ -27,13 +27,12 @@ from otel_ext.settings import Settings
 from otel_ext.tracebook import ROW
 from otel_ext.verdicts import Arrival, Place, Taken, Verdicts
 from otel_ext.wire import Codec
-from otel_ext.wire.steps import AGENT, Summary
+from otel_ext.wire.steps import Summary
 from otel_ext.wire.table import SPAN as SPAN_ROW
 from otel_ext.wire.table import Column, Flag, Scan
 
 _LOW: Final = 0xFFFFFFFF
 _OPAQUE: Final = np.dtype((np.void, SPAN_ROW.itemsize))
-_PLACE_COLUMNS: Final = ("span_id", "end", "agent", "service", "conversation_at", "conversation_len")
 _NO_SPANS: Final = np.zeros(0, dtype=SPAN_ROW)
 _HOLLOW: Final = np.array([hollow((0, 0, 0, flags, 0, 0, 0, 0)) for flags in range(256)])
 
@@ -132,21 +131,19 @@ class Pipeline:
 
     def _take_steps(self, batch: _Batch) -> None:
         scan = batch.scan
-        packed = scan.steps.tobytes()
-        steps = list(ROW.iter_unpack(packed))
-        places = _Places(batch)
-        for index, first, count, models, agents, flags, tokens in scan.groups.tolist():
-            last = first + count
-            own = steps[first:last]
-            arrival = Arrival(
-                scan.trace_ids[index],
-                own,
-                packed[first * ROW.size : last * ROW.size],
-                partial(places.of, own, first),
-                batch.requests.get(index, ()),
-                batch.answers.get(index, ()),
-                Summary(models, agents, flags, tokens),
-            )
+        steps = _Steps(batch)
+        last = scan.step_rows[scan.groups["first"] + scan.groups["count"] - 1]
+        ends = zip(scan.spans["span_id"][last].tolist(), scan.spans["service"][last].tolist(), strict=True)
+        for (index, first, count, *known), (span_id, service) in zip(scan.groups.tolist(), ends, strict=True):
+            trace_id = scan.trace_ids[index]
+            summary = Summary(*known)
+            asked, answered = batch.requests.get(index, ()), batch.answers.get(index, ())
+            if not asked and not answered:
+                packed = steps.packed(first, count)
+                if self.verdicts.take_clean(trace_id, packed, summary, span_id, service, batch.now_ns):
+                    batch.langfuse_ids[index] = trace_id.hex()
+                    continue
+            arrival = steps.arrival(trace_id, first, count, summary, asked, answered)
             self._note(batch, index, arrival, self.verdicts.take(arrival, batch.now_ns), first)
 
     @staticmethod
@@ -236,33 +233,42 @@ def _take_answer(batch: _Batch, trace: int, call: int, at: int) -> None:
         batch.answers.setdefault(trace, []).append(Answer(call, bool(batch.scan.answers["refused"][at])))
 
 
-class _Places:
-    """What findings say of the spans of one payload. Agents' spans are read all at once: each run needs its own."""
+class _Steps:
+    """The steps of one payload, and what findings say of their spans; unpacked and read where a trace needs a closer look."""
 
     def __init__(self, batch: _Batch) -> None:
         self._batch = batch
-        scan = batch.scan
-        rows = scan.step_rows[scan.steps["kind"] == AGENT]
-        self._known = {place.row: place for place in self._read(rows)}
-        self._rows: list[int] = scan.step_rows.tolist()
+        self._packed = batch.scan.steps.tobytes()
+        self._rows: list[int] = batch.scan.step_rows.tolist()
+        self._places: dict[int, Place] = {}
 
-    def of(self, steps: Sequence[Step], first: int, low: int) -> Place:
+    def packed(self, first: int, count: int) -> bytes:
+        """*count* packed steps from step *first* on."""
+        return self._packed[first * ROW.size : (first + count) * ROW.size]
+
+    def arrival(
+        self, trace_id: bytes, first: int, count: int, known: Summary, requests: Sequence[Request], answers: Sequence[Answer]
+    ) -> Arrival:
+        """The same steps for `Verdicts.take`."""
+        packed = self.packed(first, count)
+        steps = list(ROW.iter_unpack(packed))
+        return Arrival(trace_id, steps, packed, partial(self._place, steps, first), requests, answers, known)
+
+    def _place(self, steps: Sequence[Step], first: int, low: int) -> Place:
         """Of the step with this low half of a span id among *steps*, which start at step *first*; else of the last one."""
         at = len(steps) - 1
         if steps[at][SPAN] != low:
             at = next((number for number, step in enumerate(steps) if step[SPAN] == low), at)
         row = self._rows[first + at]
-        if row not in self._known:
-            (self._known[row],) = self._read(np.array([row]))
-        return self._known[row]
+        if row not in self._places:
+            self._places[row] = self._read(row)
+        return self._places[row]
 
-    def _read(self, rows: np.ndarray) -> list[Place]:
-        spans = self._batch.scan.spans
-        columns = zip(rows.tolist(), *(spans[name][rows].tolist() for name in _PLACE_COLUMNS), strict=True)
-        return [Place(row, span, end, agent, service, self._text(at, size)) for row, span, end, agent, service, at, size in columns]
-
-    def _text(self, at: int, length: int) -> str:
-        return self._batch.payload[at : at + length].decode("utf-8", "replace") if length else ""
+    def _read(self, row: int) -> Place:
+        span = self._batch.scan.spans[row]
+        at, size = int(span["conversation_at"]), int(span["conversation_len"])
+        conversation = self._batch.payload[at : at + size].decode("utf-8", "replace")
+        return Place(row, int(span["span_id"]), int(span["end"]), int(span["agent"]), int(span["service"]), conversation)
 
 
 def _repeated(steps: Sequence[Step], fresh: Sequence[Step], rows: np.ndarray) -> list[int]:
@@ -280,7 +286,8 @@ def _repeated(steps: Sequence[Step], fresh: Sequence[Step], rows: np.ndarray) ->
 def _fold(hashes: np.ndarray) -> np.ndarray:
     """32 bits of each 64-bit hash, as the codec folds them into steps."""
     folded = (hashes ^ (hashes >> np.uint64(32))) & np.uint64(_LOW)
-    return np.where((folded == 0) & (hashes != 0), np.uint64(1), folded)
+    absent: np.ndarray = np.where((folded == 0) & (hashes != 0), np.uint64(1), folded)
+    return absent
 
 
 def _pair(traces: np.ndarray, calls: np.ndarray) -> np.ndarray:

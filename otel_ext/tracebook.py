@@ -87,6 +87,22 @@ class TraceBook:
         """The trace where it is open."""
         return self._open.get(trace_id)
 
+    def knows(self, trace_id: bytes) -> bool:
+        """The trace is open, or its verdict is remembered."""
+        return trace_id in self._open or trace_id in self._verdicts
+
+    def begin(self, trace_id: bytes, packed: bytes, models: int, agent_end: int, now_ns: int) -> None:
+        """Open a trace that is not known with its first steps."""
+        trace = Trace()
+        trace.steps = packed
+        trace.seen_ns = now_ns
+        trace.models = models
+        trace.agent_end = agent_end
+        self._open[trace_id] = trace
+        if len(self._open) > self.settings.max_traces:
+            self._close(next(iter(self._open)), "max_traces")
+        self._bound(trace)
+
     def touch(self, trace_id: bytes, now_ns: int) -> Trace:
         """The trace, opened where it was not, and now the one seen last."""
         trace = self._open.pop(trace_id, None) or self._begin(trace_id)

@@ -6,6 +6,7 @@ What late spans overturn is taken back: what stands at the end is a function of 
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,12 @@ from otel_ext.judge import RUN_RULES, Judge, runs_of, started
 from otel_ext.ledger import Answer, record
 from otel_ext.model import Finding
 from otel_ext.settings import Settings
-from otel_ext.tracebook import Added, FindingKey, Trace, TraceBook
+from otel_ext.tracebook import ROW, Added, FindingKey, Trace, TraceBook
 from otel_ext.wire.steps import AGENT, Summary, summary
 from otel_ext.wire.table import GroupFlag
 
 LANGFUSE_ID_LENGTH_MAX: Final = 200  # what a Langfuse server takes as an id is shorter
+_END: Final = struct.Struct("<Q")  # where a packed step starts
 _DUPLICATE: Final = int(GroupFlag.DUPLICATE)
 # A count only grows: no late span can take this one back.
 _NEVER_STALE: Final = "loop/max_iterations"
@@ -121,23 +123,27 @@ class Verdicts:
         if len(added.fresh) < len(arrival.steps):
             known = summary(added.fresh)
         hits = self.judge.steps(trace, added, known)
-        if not hits and self._is_quiet_run(arrival, trace, added, known, now_ns):
-            return Taken(trace, added.fresh, [])
         given = self._judge(arrival, trace, added, hits, now_ns)
         return Taken(trace, added.fresh, given, _standing(arrival, trace, given))
 
-    def _is_quiet_run(self, arrival: Arrival, trace: Trace, added: Added, known: Summary, now_ns: int) -> bool:
-        """The common case, at the price of a few comparisons: a whole healthy run at once. Then it only has to wait, and is learned from."""
-        agent = added.fresh[-1]
-        if known.agents != 1 or added.history or trace.requests or trace.expected or trace.given or agent[KIND] != AGENT:
+    def take_clean(self, trace_id: bytes, packed: bytes, known: Summary, span_id: int, service: int, now_ns: int) -> bool:
+        """The common case at the price of a few comparisons: steps of a trace not seen before in which nothing can be found. False: use `take`.
+
+        *packed* are sorted steps without repetition of any kind; *span_id* and *service* are those of the last. Nothing changes on False.
+        """
+        if known.flags or known.agents > 1 or known.models > self.settings.detect.loop.max_iterations or self.book.knows(trace_id):
             return False
-        if started(agent) > added.fresh[0][END] or not (known.models or len(added.fresh) > 1):
+        if not known.agents:
+            self.book.begin(trace_id, packed, known.models, 0, now_ns)
+            return True
+        agent = ROW.unpack_from(packed, len(packed) - ROW.size)
+        first_end = _END.unpack_from(packed)[0]
+        if agent[KIND] != AGENT or started(agent) > first_end or not known.models or not self.judge.is_quiet(agent[NAME], service, known):
             return False
-        place = arrival.place(agent[SPAN])
-        if not self.judge.is_quiet(agent[NAME], place.service, known):
-            return False
-        trace.agent_end = agent[END]
-        self._queue(_Waiting(self._due(now_ns), arrival.trace_id, agent[SPAN], place, known.tokens, len(trace.steps)))
+        self.book.begin(trace_id, packed, known.models, agent[END], now_ns)
+        # Should late spans overturn it after all, the finding will lack the conversation: reading it for every clean run costs more.
+        place = Place(-1, span_id, agent[END], agent[NAME], service, "")
+        self._queue(_Waiting(self._due(now_ns), trace_id, agent[SPAN], place, known.tokens, len(packed)))
         return True
 
     def _judge(self, arrival: Arrival, trace: Trace, added: Added, hits: list[Hit], now_ns: int) -> list[Given]:
