@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import random
 import signal
 import time
@@ -26,7 +27,7 @@ from otel_ext.exporters.scores import LangfuseScores, ScoreOptions
 from otel_ext.logs import log_finding, set_up
 from otel_ext.model import Finding, Receipt
 from otel_ext.pipeline import Outcome, Pipeline
-from otel_ext.receivers import ReceiverStats
+from otel_ext.receivers import ListenError, ReceiverStats
 from otel_ext.receivers.grpc import GrpcReceiver
 from otel_ext.receivers.http import HttpReceiver
 from otel_ext.selfreport import readings
@@ -166,7 +167,11 @@ class Sidecar:
             await output.delivery.start()
         if self.scores:
             await self.scores.start()
-        self.admin_port = await self.admin.start()
+        try:
+            self.admin_port = await self.admin.start()
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else type(error).__name__
+            raise ListenError("metrics and health", self.settings.admin.endpoint, reason) from None
         for receiver in (self.grpc, self.http):
             if receiver:
                 await receiver.start()
@@ -255,9 +260,6 @@ async def _serve(settings: Settings) -> int:
     _say_hello(sidecar)
     await stop.wait()
     await sidecar.stop()
-    for left in sidecar.undelivered:
-        if left.records:
-            log.warning("%s: %d batches with %d spans were not delivered", left.destination, left.records, left.spans)
     log.info("stopped")
     return 0
 

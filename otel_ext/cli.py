@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from otel_ext import __version__
 from otel_ext.configfile import load
-from otel_ext.errors import ConfigError, OtelExtError
+from otel_ext.errors import ConfigError, MalformedPayload, OtelExtError
 from otel_ext.settings import Settings
 
 OPTIONAL_PARTS = {"uvloop": "faster event loop", "langfuse": "Langfuse SDK"}
@@ -83,11 +83,15 @@ def _demo(_arguments: argparse.Namespace) -> int:
 
 
 def _scan(arguments: argparse.Namespace) -> int:
-    from otel_ext.offline import Scanner, payloads
+    from otel_ext.offline import Scanner, Stored
     from otel_ext.report import findings_table
 
     scanner = Scanner(settings_from(arguments.config))
-    findings = scanner.findings(payloads(arguments.files))
+    stored = Stored(arguments.files)
+    try:
+        findings = scanner.findings(stored)
+    except MalformedPayload as error:
+        raise stored.fault(error) from None
     if arguments.format == "json":
         for finding in findings:
             print(finding.to_json())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import sys
+import zlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import IO, Final
+from contextlib import ExitStack
+from io import BufferedIOBase, BufferedReader
+from typing import Final
 
 from otel_ext.dialects import KEYS, RULES
 from otel_ext.errors import MalformedPayload
@@ -18,58 +19,74 @@ from otel_ext.wire.otlp_json import to_protobuf
 from otel_ext.wire.table import Limits
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
+LENGTH_BYTES: Final = 4  # the Collector's file exporter writes protobuf messages behind a big-endian length
+HEAD_BYTES: Final = 4096
+BLANKS: Final = b"\n\r\t "
+CONTROLS: Final = frozenset(range(32)) - frozenset(BLANKS)
 Standing = dict[tuple[bytes, str, str], Finding]
 
-LENGTH_BYTES: Final = 4  # the Collector's file exporter writes protobuf messages behind a big-endian length
 
+class Stored:
+    """The ExportTraceServiceRequests of all files, in order. `place` is where the last one came from: file, and line where it has lines.
 
-def payloads(paths: Iterable[str]) -> Iterator[bytes]:
-    """The ExportTraceServiceRequests of all files, in order; raises MalformedPayload naming the file and the line, or OSError."""
-    for path in paths:
-        with _opened(path) as stream:
-            head = stream.read(1)
-            while head in (b"\n", b" ", b"\r", b"\t"):
-                head = stream.read(1)
-            read = _json_lines if head == b"{" else _protobuf
-            yield from read(head, stream, path)
+    Iterating raises OSError, or MalformedPayload for what is no request.
+    """
 
+    def __init__(self, paths: Iterable[str]) -> None:
+        self.place = ""
+        self._paths = paths
 
-def _opened(path: str) -> IO[bytes]:
-    raw: IO[bytes] = sys.stdin.buffer if path == "-" else Path(path).open("rb")
-    peek = getattr(raw, "peek", None)
-    magic = peek(2)[:2] if peek else b""
-    return gzip.open(raw) if magic == GZIP_MAGIC else raw  # type: ignore[return-value]  # GzipFile reads bytes
+    def __iter__(self) -> Iterator[bytes]:
+        for path in self._paths:
+            self.place = path
+            with ExitStack() as opened:
+                try:
+                    stream = _opened(path, opened)
+                    read = self._json_lines if _is_json(stream.peek(HEAD_BYTES)[:HEAD_BYTES]) else self._protobuf
+                    yield from read(stream, path)
+                except (EOFError, zlib.error, gzip.BadGzipFile):
+                    raise MalformedPayload("gzip: damaged or cut off", 0) from None
 
+    def fault(self, error: MalformedPayload) -> MalformedPayload:
+        """*error*, about what was given last, with its place."""
+        return MalformedPayload(f"{self.place}: {error.reason}", error.at)
 
-def _json_lines(head: bytes, stream: IO[bytes], path: str) -> Iterator[bytes]:
-    first = head + stream.readline()
-    for number, line in enumerate(_chain(first, stream), start=1):
-        if line.strip():
-            try:
+    def _json_lines(self, stream: BufferedIOBase, path: str) -> Iterator[bytes]:
+        for number, line in enumerate(stream, start=1):
+            self.place = f"{path}, line {number}"
+            if line.strip():
                 yield to_protobuf(line)
-            except MalformedPayload as error:
-                raise MalformedPayload(f"{path}, line {number}: {error.reason}", error.at) from None
+
+    def _protobuf(self, stream: BufferedIOBase, _path: str) -> Iterator[bytes]:
+        """One request, or several behind their lengths: field 1 of a request starts with 0x0a, a length below 160 MiB never does."""
+        data = stream.read()
+        if data[:1] in (b"", b"\x0a"):
+            yield data
+            return
+        at = 0
+        while at < len(data):
+            size = int.from_bytes(data[at : at + LENGTH_BYTES], "big")
+            if not at and size > len(data):
+                raise MalformedPayload("neither OTLP/JSON lines nor OTLP protobuf", at)
+            at += LENGTH_BYTES
+            if at + size > len(data):
+                raise MalformedPayload(f"a message of {size} bytes, {max(0, len(data) - at)} are left", at)
+            yield data[at : at + size]
+            at += size
 
 
-def _chain(first: bytes, stream: IO[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from stream
+def _opened(path: str, opened: ExitStack) -> BufferedReader:
+    """The file, inflated where it is gzip; closed with *opened*, which standard input is not."""
+    standard = path == "-"
+    stream = opened.enter_context(open(0 if standard else path, "rb", closefd=not standard))  # noqa: SIM115  # with *opened*
+    if stream.peek(2)[:2] != GZIP_MAGIC:
+        return stream
+    return BufferedReader(opened.enter_context(gzip.open(stream)))
 
 
-def _protobuf(head: bytes, stream: IO[bytes], _path: str) -> Iterator[bytes]:
-    """One request, or several behind their lengths: field 1 of a request starts with 0x0a, a length below 160 MiB never does."""
-    data = head + stream.read()
-    if data[:1] in (b"", b"\x0a"):
-        yield data
-        return
-    at = 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + LENGTH_BYTES], "big")
-        at += LENGTH_BYTES
-        if at + size > len(data):
-            raise MalformedPayload(f"a message of {size} bytes, {len(data) - at} are left", at)
-        yield data[at : at + size]
-        at += size
+def _is_json(head: bytes) -> bool:
+    """Text that begins a JSON object. Protobuf may begin with a line feed and a brace too, but never goes on without control characters."""
+    return head.lstrip(BLANKS)[:1] == b"{" and CONTROLS.isdisjoint(head)
 
 
 class Scanner:
