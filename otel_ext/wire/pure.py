@@ -22,13 +22,14 @@ from otel_ext.wire.fields import FIXED32, FIXED64, VARINT, tag
 from otel_ext.wire.memory import Known, Single, request
 from otel_ext.wire.names import Names, fold
 from otel_ext.wire.reader import Piece, Values, pieces
+from otel_ext.wire.steps import summary
 from otel_ext.wire.table import STEP_STRUCT, Column, Field, Flag, Key, Limits, NameRule, Scan, StepFlag
 
 _SPAN_PACKER: Final = struct.Struct("<IIQQQQBB5H4Q7I4id4I")
 _STEP_PACKER: Final = struct.Struct(STEP_STRUCT)
-_GROUP_PACKER: Final = struct.Struct("<III")
-_REQUEST_PACKER: Final = struct.Struct("<IHxxQQ")
-_ANSWER_PACKER: Final = struct.Struct("<I?xxxQ")
+_GROUP_PACKER: Final = struct.Struct("<IIIIIIQ")
+_REQUEST_PACKER: Final = struct.Struct("<IH?xQQ")
+_ANSWER_PACKER: Final = struct.Struct("<I??xxQ")
 
 _RESOURCE: Final = tag(fields.ResourceSpans.RESOURCE)
 _RESOURCE_ATTRIBUTES: Final = tag(fields.Resource.ATTRIBUTES)
@@ -125,6 +126,8 @@ class _Scanner:
         self._rows: list[bytes] = []
         self._traces: dict[bytes, int] = {}
         self._steps: list[tuple[tuple[int, int, int, int, int], bytes]] = []  # trace, end, start, span id, row
+        self._row_traces: list[int] = []
+        self._settled_calls: set[tuple[int, int]] = set()  # trace, folded call id
         self._service = b""
         self._service_rank: int | None = None
         self._scope = b""
@@ -135,8 +138,11 @@ class _Scanner:
                 self._resource_spans(piece)
         steps, step_rows, groups = self._sorted_steps()
         tables = self._tables
-        requests = b"".join(itertools.starmap(_REQUEST_PACKER.pack, tables.requests))
-        answers = b"".join(itertools.starmap(_ANSWER_PACKER.pack, tables.answers))
+        settled = self._settled
+        requests = b"".join(
+            _REQUEST_PACKER.pack(row, tool, settled(row, call_id), call_id, arguments) for row, tool, call_id, arguments in tables.requests
+        )
+        answers = b"".join(_ANSWER_PACKER.pack(row, refused, settled(row, call_id), call_id) for row, refused, call_id in tables.answers)
         arrays = (b"".join(self._rows), steps, step_rows, groups, requests, answers)
         return build(arrays, list(self._traces), tables.texts, tables.overflow)
 
@@ -214,6 +220,7 @@ class _Scanner:
             evaluation.fill(row, name, self._scope, self._service)
             self._step(row)
         self._rows.append(_pack(row))
+        self._row_traces.append(row.trace)
 
     def _step(self, row: Row) -> None:
         _, tool, model, agent, _ = row.names
@@ -231,15 +238,22 @@ class _Scanner:
             | (StepFlag.HAS_ARGUMENTS if row.flags & Flag.HAS_ARGUMENTS else 0)
             | (StepFlag.HAS_RESULT if row.flags & Flag.HAS_RESULT else 0)
         )
+        if row.kind == StepKind.TOOL and flags != StepFlag.HAS_ARGUMENTS and c:
+            self._settled_calls.add((row.trace, c))
         packed = _STEP_PACKER.pack(row.end, row.span_id & 0xFFFFFFFF, row.kind, flags, name, a, b, c)
         self._steps.append(((row.trace, row.end, row.span_id & 0xFFFFFFFF, row.span_id, len(self._rows)), packed))
+
+    def _settled(self, row: int, call_id: int) -> bool:
+        return (self._row_traces[row], fold(call_id)) in self._settled_calls
 
     def _sorted_steps(self) -> tuple[bytes, bytes, bytes]:
         self._steps.sort()
         first, groups = 0, []
         for trace, group in itertools.groupby(self._steps, key=lambda step: step[0][0]):
-            count = sum(1 for _ in group)
-            groups.append(_GROUP_PACKER.pack(trace, first, count))
+            steps = [_STEP_PACKER.unpack(packed) for _, packed in group]
+            count = len(steps)
+            models, agents, flags, tokens = summary(steps)
+            groups.append(_GROUP_PACKER.pack(trace, first, count, models, agents, flags, tokens))
             first += count
         rows = struct.pack(f"<{len(self._steps)}I", *(order[-1] for order, _ in self._steps))
         return b"".join(packed for _, packed in self._steps), rows, b"".join(groups)

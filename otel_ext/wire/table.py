@@ -75,12 +75,24 @@ STEP: Final = np.dtype(
 STEP_STRUCT: Final = "<QIBBHIII"
 STEP_KINDS: Final = (StepKind.LLM, StepKind.TOOL, StepKind.AGENT, StepKind.RETRIEVER, StepKind.EMBEDDING, StepKind.HANDOFF)
 
-# A run of steps of one trace in Scan.steps.
-GROUP: Final = np.dtype([("trace", "<u4"), ("first", "<u4"), ("count", "<u4")])
+# The steps of one trace in Scan.steps, and what they come to: so that a trace in which nothing repeats need not be looked at step by step.
+GROUP: Final = np.dtype(
+    [
+        ("trace", "<u4"),
+        ("first", "<u4"),
+        ("count", "<u4"),
+        ("models", "<u4"),  # model calls
+        ("agents", "<u4"),  # agent runs that ended
+        ("flags", "<u4"),  # GroupFlag
+        ("tokens", "<u8"),  # of the model calls
+    ]
+)
 
-# A tool call the model asked for, and an answer to one that a later model call was given.
-REQUEST: Final = np.dtype([("row", "<u4"), ("tool", "<u2"), ("pad", "<u2"), ("call_id", "<u8"), ("arguments", "<u8")])
-ANSWER: Final = np.dtype([("row", "<u4"), ("refused", "u1"), ("pad", "u1", (3,)), ("call_id", "<u8")])
+# A tool call the model asked for, and an answer to one that a later model call was given. Settled (0 or 1) is one whose tool step is in
+# the same trace of the same payload: kind TOOL, its c (not 0) the fold of this call id, and not hollow (arguments, but neither result
+# nor error).
+REQUEST: Final = np.dtype([("row", "<u4"), ("tool", "<u2"), ("settled", "u1"), ("pad", "u1"), ("call_id", "<u8"), ("arguments", "<u8")])
+ANSWER: Final = np.dtype([("row", "<u4"), ("refused", "u1"), ("settled", "u1"), ("pad", "u1", (2,)), ("call_id", "<u8")])
 
 
 class Flag(enum.IntFlag):
@@ -103,6 +115,13 @@ class StepFlag(enum.IntFlag):
     ERROR = 1
     HAS_ARGUMENTS = 2
     HAS_RESULT = 4
+
+
+class GroupFlag(enum.IntFlag):
+    """Bits of GROUP.flags."""
+
+    REPEATS = 1  # two tool steps with equal name and arguments, or two model steps with equal output
+    DUPLICATE = 2  # two steps with equal end and span: one span, delivered twice
 
 
 class Field(enum.IntEnum):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from otel_ext.errors import MalformedPayload
 from otel_ext.model import StepKind
 from otel_ext.wire import encode
-from otel_ext.wire.table import MARK_SHIFT, NAME_OTHER, Field, Flag, Key, Limits
+from otel_ext.wire.table import MARK_SHIFT, NAME_OTHER, Field, Flag, GroupFlag, Key, Limits
 from tests.wire.sample import KEYS, LIMITS, assert_alike, codecs, flatten, names_of, needs_native, real_payloads, scan_outcome
 
 # Attributes whose keys the table knows, with values of any type: right and wrong ones.
@@ -251,10 +251,63 @@ def test_columns_say_what_the_span_says(codec) -> None:
     assert codec.name(scan.requests["tool"][0]) == "search"
     assert scan.requests["call_id"][0] == tool["call_id"] != 0
     assert scan.answers["refused"].tolist() == [1]
+    assert (scan.requests["settled"].tolist(), scan.answers["settled"].tolist()) == ([1], [0])
     assert scan.step_rows.tolist() == [1, 0]  # by end
-    assert scan.groups.tolist() == [(0, 0, 2)]
+    assert scan.groups.tolist() == [(0, 0, 2, 1, 0, 0, 15)]
     assert scan.steps["b"].tolist()[1] == 15
     assert scan.trace_ids == [b"\1" * 16]
+
+
+def _tool(own: int, attributes: dict[str, encode.Value], trace: int = 1, end: int = 2) -> bytes:
+    attributes = {"gen_ai.operation.name": "execute_tool"} | attributes
+    return encode.span(bytes([trace]) * 16, bytes([own]) * 8, b"", "t", 1, end, attributes)
+
+
+def _model(own: int, attributes: dict[str, encode.Value], end: int = 2) -> bytes:
+    attributes = {"gen_ai.operation.name": "chat"} | attributes
+    return encode.span(b"\1" * 16, bytes([own]) * 8, b"", "m", 1, end, attributes)
+
+
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: type(codec).__name__)
+def test_a_group_says_what_repeats(codec) -> None:
+    """Equal calls, equal outputs, and a span that is there twice; each alone."""
+    call: dict[str, encode.Value] = {"gen_ai.tool.name": "f", "gen_ai.tool.call.arguments": "{}"}
+    said: dict[str, encode.Value] = {"output.value": "x", "gen_ai.usage.input_tokens": 4}
+    agent = encode.span(b"\1" * 16, b"\7" * 8, b"", "agent a run", 1, 9, {})
+    cases = {
+        (1, 1, 0, 4): [_tool(1, call), _model(2, said), agent, _tool(1, call, trace=2)],
+        (0, 0, GroupFlag.REPEATS, 0): [_tool(1, call), _tool(2, call)],
+        (2, 0, GroupFlag.REPEATS, 8): [_model(1, said), _model(2, said)],
+        (2, 0, GroupFlag.DUPLICATE, 0): [_model(1, {}), _model(1, {})],
+        (2, 0, 0, 0): [_model(1, {}), _model(1, {}, end=3)],
+    }
+    for expected, spans in cases.items():
+        group = codec.scan(encode.request({}, "lib.x", "", spans)).groups[0]
+        assert tuple(group[["models", "agents", "flags", "tokens"]].item()) == expected
+
+
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: type(codec).__name__)
+def test_a_call_is_settled_by_its_own_tool_step(codec) -> None:
+    """Same trace, same id, and a step that says how it went."""
+    parts = [{"type": "tool_call", "id": "c1", "name": "f"}, {"type": "tool_call", "name": "without"}]
+    answers = [{"type": "tool_call_response", "id": "c1", "response": "x"}, {"type": "tool_call_response", "response": "x"}]
+    model = _model(1, {"gen_ai.output.messages": json.dumps([{"parts": parts}]), "gen_ai.input.messages": json.dumps([{"parts": answers}])})
+    called: dict[str, encode.Value] = {"gen_ai.tool.call.id": "c1", "gen_ai.tool.call.arguments": "{}"}
+    cases = [
+        ([_tool(2, called | {"gen_ai.tool.call.result": ""})], 1),
+        ([_tool(2, called | {"error": True})], 1),
+        ([_tool(2, {"gen_ai.tool.call.id": "c1"})], 1),
+        ([_tool(2, called)], 0),
+        ([_tool(2, called), _tool(3, called | {"error": True})], 1),
+        ([_tool(2, called | {"error": True}, trace=2)], 0),
+        ([_tool(2, {"gen_ai.tool.call.id": "c2"})], 0),
+        ([_tool(2, {"gen_ai.operation.name": "handoff", "gen_ai.tool.call.id": "c1"})], 0),
+        ([_tool(2, {})], 0),
+    ]
+    for tools, settled in cases:
+        for spans in ([*tools, model], [model, *tools]):
+            scan = codec.scan(encode.request({}, "", "", spans))
+            assert (scan.requests["settled"].tolist(), scan.answers["settled"].tolist()) == ([settled, 0], [settled, 0])
 
 
 @pytest.mark.parametrize("codec", codecs(), ids=lambda codec: type(codec).__name__)

@@ -197,22 +197,117 @@ impl Step {
         }
         out.row
     }
+
+    /// The call, where this is a tool step with its id that is not hollow: one with arguments, but neither result nor error.
+    fn settles(&self) -> Option<u64> {
+        let hollow = u32::from(self.flags) == HAS_ARGUMENTS >> 2;
+        (self.kind == TOOL && self.c != 0 && !hollow).then(|| call(self.order.0, self.c))
+    }
 }
 
-pub fn pack_request(row: u32, tool: u16, call_id: u64, arguments: u64) -> [u8; 24] {
-    let mut out = Packer::<24>::new();
+pub const REQUEST_BYTES: usize = 24;
+pub const ANSWER_BYTES: usize = 16;
+const REQUEST_SETTLED: usize = 6;
+const ANSWER_SETTLED: usize = 5;
+const CALL_ID: usize = 8; // in both
+
+pub fn pack_request(row: u32, tool: u16, call_id: u64, arguments: u64) -> [u8; REQUEST_BYTES] {
+    let mut out = Packer::<REQUEST_BYTES>::new();
     out.put(row.to_le_bytes());
     out.put(tool.to_le_bytes());
-    out.put([0; 2]);
+    out.put([0; 2]); // settled: not known yet
     out.put(call_id.to_le_bytes());
     out.put(arguments.to_le_bytes());
     out.row
 }
 
-pub fn pack_answer(row: u32, refused: bool, call_id: u64) -> [u8; 16] {
-    let mut out = Packer::<16>::new();
+pub fn pack_answer(row: u32, refused: bool, call_id: u64) -> [u8; ANSWER_BYTES] {
+    let mut out = Packer::<ANSWER_BYTES>::new();
     out.put(row.to_le_bytes());
-    out.put([u8::from(refused), 0, 0, 0]);
+    out.put([u8::from(refused), 0, 0, 0]); // settled: not known yet
     out.put(call_id.to_le_bytes());
     out.row
+}
+
+/// Marks the requests and the answers that a tool step of their trace settles; `spans` are packed rows.
+pub fn settle(spans: &[u8], steps: &[Step], requests: &mut [u8], answers: &mut [u8]) {
+    if requests.is_empty() && answers.is_empty() {
+        return;
+    }
+    let mut calls: Vec<u64> = steps.iter().filter_map(Step::settles).collect();
+    calls.sort_unstable();
+    let settled = |row: &[u8]| {
+        let number = row.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
+        let trace = spans.get(number * SPAN_BYTES..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let call_id = row.get(CALL_ID..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        u8::from(calls.binary_search(&call(trace, fold(call_id))).is_ok())
+    };
+    for (rows, size, place) in [(requests, REQUEST_BYTES, REQUEST_SETTLED), (answers, ANSWER_BYTES, ANSWER_SETTLED)] {
+        for row in rows.chunks_exact_mut(size) {
+            let settled = settled(row);
+            if let Some(byte) = row.get_mut(place) {
+                *byte = settled;
+            }
+        }
+    }
+}
+
+fn call(trace: u32, call_id: u32) -> u64 {
+    u64::from(trace) << 32 | u64::from(call_id)
+}
+
+pub const GROUP_BYTES: usize = 32;
+pub const REPEATS: u32 = 1;
+pub const DUPLICATE: u32 = 2;
+
+/// What the steps of one trace come to, so that a trace in which nothing repeats need not be looked at step by step.
+#[derive(Default)]
+pub struct Summary {
+    trace: u32,
+    count: u32,
+    models: u32,
+    agents: u32,
+    flags: u32,
+    tokens: u64,
+}
+
+impl Summary {
+    /// `steps` are sorted; `signatures` is scratch space.
+    pub fn of(steps: &[Step], signatures: &mut Vec<u64>) -> Self {
+        let mut summary = Self { trace: steps.first().map_or(0, |step| step.order.0), count: steps.len() as u32, ..Self::default() };
+        signatures.clear();
+        for step in steps {
+            match step.kind {
+                TOOL => signatures.push(u64::from(step.name) << 32 | u64::from(step.a)),
+                LLM => {
+                    summary.models += 1;
+                    summary.tokens += u64::from(step.b);
+                    if step.a != 0 {
+                        signatures.push(1 << 63 | u64::from(step.a));
+                    }
+                }
+                AGENT => summary.agents += 1,
+                _ => {}
+            }
+        }
+        signatures.sort_unstable();
+        if signatures.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+            summary.flags |= REPEATS;
+        }
+        let same = |pair: &[Step]| matches!(pair, [one, other] if one.order.1 == other.order.1 && one.order.2 == other.order.2);
+        if steps.windows(2).any(same) {
+            summary.flags |= DUPLICATE;
+        }
+        summary
+    }
+
+    /// A row of the groups; `first` is the number of the first step.
+    pub fn pack(&self, first: u32) -> [u8; GROUP_BYTES] {
+        let mut out = Packer::<GROUP_BYTES>::new();
+        for value in [self.trace, first, self.count, self.models, self.agents, self.flags] {
+            out.put(value.to_le_bytes());
+        }
+        out.put(self.tokens.to_le_bytes());
+        out.row
+    }
 }

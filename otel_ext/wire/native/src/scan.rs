@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::evaluate::Scratch;
 use crate::names::{Names, Seeded};
 use crate::reader::{Cursor, FIXED32, FIXED64, LEN, Reason, Result, VARINT, malformed};
-use crate::rows::{self, Span, Step};
+use crate::rows::{self, Span, Step, Summary};
 use crate::table::{Goal, Limits, Table};
 use crate::value::Values;
 
@@ -286,14 +286,14 @@ impl<'a> Scanner<'a> {
     fn finish(mut self) -> Columns {
         self.steps.sort_unstable_by_key(|step| step.order);
         let columns = &mut self.columns;
+        rows::settle(&columns.spans, &self.steps, &mut columns.requests, &mut columns.answers);
         columns.steps.reserve(self.steps.len() * rows::STEP_BYTES);
         columns.step_rows.reserve(self.steps.len() * 4);
         let mut first = 0_u32;
+        let mut signatures = Vec::new();
         for group in self.steps.chunk_by(|a, b| a.order.0 == b.order.0) {
             let count = group.len() as u32;
-            for value in [group.first().map_or(0, |step| step.order.0), first, count] {
-                columns.groups.extend_from_slice(&value.to_le_bytes());
-            }
+            columns.groups.extend_from_slice(&Summary::of(group, &mut signatures).pack(first));
             for step in group {
                 columns.steps.extend_from_slice(&step.pack());
                 columns.step_rows.extend_from_slice(&step.order.4.to_le_bytes());

@@ -4,7 +4,7 @@ use crate::evaluate::Source;
 use crate::flat::{self, Part};
 use crate::messages::Json;
 use crate::names::{Names, hash};
-use crate::rows::{LLM, Span, pack_answer, pack_request};
+use crate::rows::{ANSWER_BYTES, LLM, REQUEST_BYTES, Span, pack_answer, pack_request};
 use crate::scan::{Codec, Columns, Scanner};
 use crate::table::Goal;
 use crate::unescape::unescape;
@@ -97,7 +97,7 @@ impl<'a> Scanner<'a> {
     /// OUTPUT from the first source that has text, requests from the first that has any.
     pub(crate) fn outputs(&mut self, span: &mut Span) {
         let (mut want_text, mut want_requests) = (true, span.kind == LLM);
-        span.request_first = (self.columns.requests.len() / 24) as u32;
+        span.request_first = (self.columns.requests.len() / REQUEST_BYTES) as u32;
         for place in 0..self.scratch.outputs.len() {
             let Some(source) = self.scratch.outputs.get(place).copied().filter(|_| want_text || want_requests) else {
                 break;
@@ -172,7 +172,7 @@ impl<'a> Scanner<'a> {
 
     /// Answers from the first source that has any.
     pub(crate) fn inputs(&mut self, span: &mut Span) {
-        span.answer_first = (self.columns.answers.len() / 16) as u32;
+        span.answer_first = (self.columns.answers.len() / ANSWER_BYTES) as u32;
         for place in 0..self.scratch.inputs.len() {
             let Some(source) = self.scratch.inputs.get(place).copied().filter(|_| span.answer_count == 0) else {
                 break;
