@@ -14,7 +14,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,7 @@ from benchmarks.payload import SEED, SENT, SHAPES, Batch, Payload, sent_rows
 from benchmarks.sinks import EXPORT, GRPC_OPTIONS
 
 RETRYABLE: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
-RETRIES_MAX: Final = 200
+SEND_S_MAX: Final = 120.0  # warm-up, and the load: a contender that refuses everything must end too
 RETRY_S: Final = 0.1
 
 
@@ -82,23 +82,20 @@ class Sender:
 
     async def _send(self, number: int, batch: Batch) -> None:
         self.started_ns[number] = time.monotonic_ns()
-        for _ in range(RETRIES_MAX):
+        while True:
             try:
                 await self._export(batch.body)
             except grpc.aio.AioRpcError as error:
                 if error.code() not in RETRYABLE:
-                    return self._fail(f"{error.code().name}: {error.details()}")
+                    self.sent.failed += 1
+                    self.sent.error = f"{error.code().name}: {error.details()}"
+                    return
                 self.sent.retries += 1
                 self.sent.refusal = f"{error.code().name}: {error.details()}"
                 await asyncio.sleep(_retry_delay_s(error))
             else:
                 self.sent.spans += batch.span_ids.shape[0] * batch.span_ids.shape[1]
-                return None
-        return self._fail(f"gave up after {RETRIES_MAX} retries")
-
-    def _fail(self, why: str) -> None:
-        self.sent.failed += 1
-        self.sent.error = why
+                return
 
 
 def _retry_delay_s(error: grpc.aio.AioRpcError) -> float:
@@ -120,6 +117,16 @@ def _write_ledger(path: Path, batches: list[Batch], started_ns: dict[int, int], 
     np.savez(path, rows=rows, started_ns=starts, warm=warm)
 
 
+async def _within_limit(sender: Sender, sending: Coroutine[Any, Any, None]) -> None:
+    """Await *sending* for SEND_S_MAX; what is not through by then has failed."""
+    try:
+        async with asyncio.timeout(SEND_S_MAX):
+            await sending
+    except TimeoutError:
+        sender.sent.failed += 1
+        sender.sent.error = f"not all was taken within {SEND_S_MAX:.0f} s; last refusal: {sender.sent.refusal or 'none'}"
+
+
 async def _run(options: argparse.Namespace) -> None:
     shape = SHAPES[options.shape]
     payload = Payload(shape, seed=options.seed, start_ns=time.time_ns())
@@ -131,16 +138,14 @@ async def _run(options: argparse.Namespace) -> None:
     kept = warm + ([] if options.lazy else list(source))
     main = source if options.lazy else iter(kept[len(warm) :])
     sender = Sender(options.target)
-    await sender.closed_loop(enumerate(warm), options.inflight)
+    await _within_limit(sender, sender.closed_loop(enumerate(warm), options.inflight))
     warmed, sender.sent = sender.sent, Sent()
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     start = time.monotonic()
     numbered = zip(itertools.count(len(warm)), main, strict=False)
-    if options.rate:
-        await sender.paced(numbered, options.rate)
-    else:
-        await sender.closed_loop(numbered, options.inflight)
+    sending = sender.paced(numbered, options.rate) if options.rate else sender.closed_loop(numbered, options.inflight)
+    await _within_limit(sender, sending)
     sender.sent.seconds = time.monotonic() - start
     sender.sent.failed += warmed.failed
     sender.sent.retries += warmed.retries

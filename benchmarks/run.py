@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -148,6 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         repeat=1 if known.quick else known.repeat,
         quick=known.quick,
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that programs are ended and folders removed
     print(report.header(given), end="\n\n", flush=True)
     results = [result for section in options.sections for result in SECTIONS[section](options)]
     if known.json:

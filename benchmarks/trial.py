@@ -94,6 +94,8 @@ def run_trial(contender: Contender, load: Load) -> Result:
                 _measure(result, contender, load, ports, folder, process.pid)
         except NotThere as error:
             result.note = f"NOT THERE YET: {error}"
+        except (RuntimeError, OSError) as error:
+            result.note = f"FAILED: {error}"
     return result
 
 
@@ -115,7 +117,7 @@ def _measure(result: Result, contender: Contender, load: Load, ports: Ports, fol
     result.late_ms_max, result.span_bytes = said["late_ms_max"], said["span_bytes"]
     result.cpu_s, result.less = (after - before) * (1 - share.value), share.value
     result.now_mib, result.peak_mib = memory.now_mib, memory.peak_mib
-    result.note = f"{said['failed']} batches refused for good: {said['error']}" if said["failed"] else ""
+    result.note = f"FAILED {said['failed']} times: {said['error']}" if said["failed"] else ""
     if not load.lazy:
         _compare(result, contender, ports, folder, begun)
 
