@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from otel_ext.wire import NATIVE
-from tests.e2e.kit import Endpoints, Inside, Langfuse, Process, Stage, Tempo, config, started
+from tests.e2e.kit import Inside, Langfuse, Process, Stage, Tempo, config, started
 
 
 @dataclass
@@ -93,6 +93,3 @@ def serve(tmp_path: Any) -> Iterator[Callable[..., Process]]:
     yield start
     for sidecar in running:
         sidecar.close()
-
-
-__all__ = ["Endpoints", "Rig"]

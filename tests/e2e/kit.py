@@ -83,6 +83,7 @@ class Tempo(TempoDouble):
         self.stage = stage
         self.bodies: list[bytes] = []
         self.poison: bytes = b""  # id of a span that is refused, and the push with it
+        self.why = "one of these spans is poison"
 
     async def _push(self, transport: str, body: bytes, headers: dict[str, str]) -> bytes:
         self.bodies.append(body)
@@ -91,7 +92,7 @@ class Tempo(TempoDouble):
     def _validate(self, spans: list[tuple[dict[str, str], Span]]) -> None:
         super()._validate(spans)
         if self.poison and any(span.span_id == self.poison for _, span in spans):
-            self.fail_next(1, "INVALID_ARGUMENT", message="one of these spans is poison")
+            self.fail_next(1, "INVALID_ARGUMENT", message=self.why)
             raise self._failures.pop()
 
     def of(self, trace_id: str) -> dict[str, Span]:

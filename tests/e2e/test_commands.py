@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import re
@@ -27,8 +28,6 @@ def json_line(data: bytes) -> bytes:
     tree = json_format.MessageToDict(ExportTraceServiceRequest.FromString(data), use_integers_for_enums=True)
     for span in (span for resource in tree["resourceSpans"] for scope in resource["scopeSpans"] for span in scope["spans"]):
         for key in {"traceId", "spanId", "parentSpanId"} & span.keys():
-            import base64
-
             span[key] = base64.b64decode(span[key]).hex()
     return json.dumps(tree).encode() + b"\n"
 
