@@ -162,6 +162,11 @@ class TraceBook:
         self._bound(trace)
         return Added(steps, history, late=False)
 
+    def append(self, trace: Trace, packed: bytes) -> None:
+        """Add *packed* steps that come after all others."""
+        trace.steps += packed
+        self._bound(trace)
+
     def _merge(self, trace: Trace, steps: list[Step]) -> Added:
         known = {(step[END], step[SPAN]): step for step in trace.rows()}
         fresh = list({(step[END], step[SPAN]): step for step in steps if (step[END], step[SPAN]) not in known}.values())

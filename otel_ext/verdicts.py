@@ -19,11 +19,16 @@ from otel_ext.ledger import Answer, record
 from otel_ext.model import Finding
 from otel_ext.settings import Settings
 from otel_ext.tracebook import ROW, Added, FindingKey, Trace, TraceBook
-from otel_ext.wire.steps import AGENT, Summary, summary
+from otel_ext.wire.steps import AGENT, LLM, TOOL, Summary, summary
 from otel_ext.wire.table import GroupFlag
 
 LANGFUSE_ID_LENGTH_MAX: Final = 200  # what a Langfuse server takes as an id is shorter
 _END: Final = struct.Struct("<Q")  # where a packed step starts
+_ORDER: Final = struct.Struct("<QI")  # end and span of a packed step
+_KIND_AT: Final = 12
+_CALL: Final = slice(14, 20)  # name and arguments
+_TEXT: Final = slice(16, 20)
+_NO_TEXT: Final = bytes(4)
 _DUPLICATE: Final = int(GroupFlag.DUPLICATE)
 # A count only grows: no late span can take this one back.
 _NEVER_STALE: Final = "loop/max_iterations"
@@ -73,14 +78,17 @@ class Taken(NamedTuple):
 
 
 class _Waiting(NamedTuple):
-    """An agent run that is judged for good at `due_ns`. `clean` is its number of tokens, where it was clean when `steps_len` was all."""
+    """An agent run that is judged for good at `due_ns`; again only where more came than the `steps_len` bytes it was judged by.
+
+    `judged` is its number of tokens where nothing was outstanding then.
+    """
 
     due_ns: int
     trace_id: bytes
     span: int
     place: Place
-    clean: int | None = None
-    steps_len: int = 0
+    judged: int | None
+    steps_len: int
 
 
 @dataclass(slots=True)
@@ -138,12 +146,36 @@ class Verdicts:
             return True
         agent = ROW.unpack_from(packed, len(packed) - ROW.size)
         first_end = _END.unpack_from(packed)[0]
-        if agent[KIND] != AGENT or started(agent) > first_end or not known.models or not self.judge.is_quiet(agent[NAME], service, known):
+        if agent[KIND] != AGENT or started(agent) > first_end or not known.models:
+            return False
+        if not self.judge.is_clean(packed, agent, service, known):
             return False
         self.book.begin(trace_id, packed, known.models, agent[END], now_ns)
         # Should late spans overturn it after all, the finding will lack the conversation: reading it for every clean run costs more.
         place = Place(-1, span_id, agent[END], agent[NAME], service, "")
         self._queue(_Waiting(self._due(now_ns), trace_id, agent[SPAN], place, known.tokens, len(packed)))
+        return True
+
+    def take_next(self, trace_id: bytes, packed: bytes, requests: Sequence[Request], answers: Sequence[Answer], now_ns: int) -> bool:
+        """The common case inside an application: one step that comes after all of its trace and repeats none. False: use `take`.
+
+        An agent's own step is never taken here. No verdict has changed on False.
+        """
+        kind = packed[_KIND_AT]
+        trace = self.book.touch(trace_id, now_ns)
+        history = trace.steps
+        if kind == AGENT or (history and _ORDER.unpack_from(packed) <= _ORDER.unpack_from(history, len(history) - ROW.size)):
+            return False
+        if kind == TOOL and packed[_CALL] in history:
+            return False
+        if kind == LLM:
+            text = packed[_TEXT]
+            if trace.models >= self.settings.detect.loop.max_iterations or (text != _NO_TEXT and text in history):
+                return False
+            trace.models += 1
+        if requests or answers or trace.requests:
+            self.dropped["open_requests"] += record(trace, [ROW.unpack(packed)], requests, answers)
+        self.book.append(trace, packed)
         return True
 
     def _judge(self, arrival: Arrival, trace: Trace, added: Added, hits: list[Hit], now_ns: int) -> list[Given]:
@@ -174,7 +206,9 @@ class Verdicts:
         rows = trace.rows() if added.history or added.late else added.fresh
         for run in runs_of(trace, rows, arrival.place(added.fresh[-1][SPAN]).service):
             if run.span in ended:
-                self._wait(arrival, run, now_ns)
+                judged = None if run.outstanding else run.tokens
+                place = arrival.place(run.span)
+                self._queue(_Waiting(self._due(now_ns), arrival.trace_id, run.span, place, judged, len(trace.steps)))
             if run.span in ended or late:
                 hits += self._judge_run(run, stale)
         return hits
@@ -186,9 +220,6 @@ class Verdicts:
         # What was said of it stands, but nothing more is said while something is outstanding.
         stale.difference_update((hit.rule, hit.subject) for hit in found)
         return []
-
-    def _wait(self, arrival: Arrival, run: Run, now_ns: int) -> None:
-        self._queue(_Waiting(self._due(now_ns), arrival.trace_id, run.span, arrival.place(run.span)))
 
     def _due(self, now_ns: int) -> int:
         return now_ns + self.settings.detect.tool_skipping.settle
@@ -250,8 +281,8 @@ class Verdicts:
         if trace is None:
             return []
         agent, service = waiting.place.agent, waiting.place.service
-        if waiting.clean is not None and len(trace.steps) == waiting.steps_len and not trace.requests:
-            self.judge.spikes.learn(agent, service, waiting.clean)
+        if waiting.judged is not None and len(trace.steps) == waiting.steps_len and not trace.requests:
+            self.judge.spikes.learn(agent, service, waiting.judged)
             return []
         run = next((run for run in runs_of(trace, trace.rows(), service) if run.span == waiting.span), None)
         if run is None:
