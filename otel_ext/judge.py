@@ -16,7 +16,7 @@ from otel_ext.detectors.loops import MaxIterations
 from otel_ext.detectors.skipping import Expected, RequestedNotExecuted, Run
 from otel_ext.detectors.spikes import TokenSpikes
 from otel_ext.settings import Detect
-from otel_ext.tracebook import Added, Trace, last_of
+from otel_ext.tracebook import ROW, Added, Trace, last_of
 from otel_ext.wire.steps import AGENT, LLM, TOOL, Summary
 from otel_ext.wire.table import GroupFlag, StepFlag
 
@@ -60,9 +60,15 @@ class Judge:
         hits += _sequence(self._models, LLM, history, fresh, _text_pattern)
         return hits
 
-    def is_quiet(self, agent: int, service: int, summary: Summary) -> bool:
-        """A run without open requests comes out clean: nothing is expected of it, and its tokens are as usual."""
-        return not self._expected.applies(agent, service) and self.spikes.is_usual(agent, service, summary.tokens, summary.models)
+    def is_clean(self, packed: bytes, agent: Step, service: int, known: Summary) -> bool:
+        """No run rule has anything to say of the whole run that *packed* are, with no request open: its tokens are usual, its calls as expected."""
+        if not self.spikes.is_usual(agent[NAME], service, known.tokens, known.models):
+            return False
+        if not self._expected.applies(agent[NAME], service):
+            return True
+        calls = [step for step in ROW.iter_unpack(packed) if step[KIND] == TOOL]
+        run = Run(agent=agent[NAME], service=service, span=agent[SPAN], start=started(agent), end=agent[END], error=False, calls=calls)
+        return next(self._expected.judge(run), None) is None
 
     def run(self, run: Run) -> Iterator[Hit]:
         """Hits of the run rules."""

@@ -106,18 +106,23 @@ class Expected:
         for expectation in self.applies(run.agent, run.service):
             yield from self._required(run, good, expectation.require)
             for choice in expectation.any_of:
-                if not good.intersection(choice):
+                if good.isdisjoint(choice):
                     yield self._hit(run, "any_of", choice, "none of {tools} was called")
             for order in expectation.before:
                 yield from self._ordered(run, order)
-            called = tuple(tool for tool in expectation.forbid if any(step[NAME] == tool for step in run.calls))
-            if called:
-                yield self._hit(run, "forbid", called, "{tools} was called, which is forbidden here")
-        yield from self._required(run, good, run.expected)
+            if expectation.forbid:
+                yield from self._forbidden(run, expectation.forbid)
+        if run.expected:
+            yield from self._required(run, good, run.expected)
+
+    def _forbidden(self, run: Run, tools: Sequence[int]) -> Iterator[Hit]:
+        called = tuple(tool for tool in tools if any(step[NAME] == tool for step in run.calls))
+        if called:
+            yield self._hit(run, "forbid", called, "{tools} was called, which is forbidden here")
 
     def _required(self, run: Run, good: set[int], tools: Sequence[int]) -> Iterator[Hit]:
-        missing = tuple(tool for tool in tools if tool not in good)
-        if missing:
+        if not good.issuperset(tools):
+            missing = tuple(tool for tool in tools if tool not in good)
             yield self._hit(run, "require", missing, "the run ended without a successful call of {tools}")
 
     def _ordered(self, run: Run, order: Sequence[int]) -> Iterator[Hit]:
