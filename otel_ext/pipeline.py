@@ -88,9 +88,9 @@ class Pipeline:
 
     # -- payloads
 
-    def process(self, payload: bytes, now_ns: int) -> Outcome:
-        """Link and judge one request. Raises MalformedPayload, and has changed nothing then."""
-        scan = self.codec.scan(payload)
+    def process(self, payload: bytes, now_ns: int, scan: Scan | None = None) -> Outcome:
+        """Link and judge one request; *scan* is its own, where the caller has it. Raises MalformedPayload, and has changed nothing then."""
+        scan = scan or self.codec.scan(payload)
         if not len(scan.spans):
             return Outcome()
         self.dropped["wire_overflow"] += scan.overflow
@@ -201,9 +201,8 @@ class Pipeline:
         if not count:
             return b"", 0
         links = self._llm_links.columns(spans, branch, batch.scan.trace_ids, batch.langfuse_ids)
-        id_key, ids = self._llm_links.own_ids(spans)
-        columns = [*links, *mark_observations(marked), *ids]
-        return self.codec.project(batch.payload, branch.keep.astype(np.uint8), branch.parents, columns, id_key), count
+        columns = [*links, *mark_observations(marked), self._llm_links.own_ids(spans)]
+        return self.codec.project(batch.payload, branch.keep.astype(np.uint8), branch.parents, columns), count
 
     # -- time
 

@@ -69,7 +69,7 @@ class SpanLinks:
         """Fragments for *spans*; `langfuse_ids[t]` is the Langfuse id of trace t, or "" while it is not known to be there."""
         flags, kind = spans["flags"], spans["kind"]
         trace = spans["trace"] + np.uint32(1)
-        columns = [(_unless(flags, Mark.LANGFUSE_TRACE_ID, trace), self._ids(langfuse_ids))]
+        columns: list[Column] = [(_unless(flags, Mark.LANGFUSE_TRACE_ID, trace), self._ids(langfuse_ids))]
         if self._page:
             roots = (spans["parent_id"] == 0) | (flags & Flag.REMOTE_PARENT != 0) | (kind == StepKind.AGENT)
             columns.append((_unless(flags, Mark.LANGFUSE_TRACE_URL, np.where(roots, trace, 0)), self._urls(langfuse_ids)))

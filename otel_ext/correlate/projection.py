@@ -14,8 +14,8 @@ from otel_ext.correlate.tree import Branch
 from otel_ext.dialects import Mark
 from otel_ext.model import StepKind
 from otel_ext.settings import Links
-from otel_ext.wire.encode import attribute
-from otel_ext.wire.table import Column
+from otel_ext.wire.encode import attribute, id_attribute
+from otel_ext.wire.table import Column, IdColumn
 
 # Lower case: a Langfuse server ignores any other spelling.
 TYPES: Final = {
@@ -39,6 +39,7 @@ class LlmLinks:
         self._id = IdFragment(semconv.TEMPO_TRACE_ID, urls.ID)
         self._url = IdFragment(semconv.TEMPO_URL, page) if page else None
         self._types = [attribute(semconv.OBSERVATION_TYPE, TYPES[kind]) if kind in TYPES else b"" for kind in StepKind]
+        self._own_id = id_attribute(semconv.TEMPO_SPAN_ID, digits=16)
         self._root = [b"", attribute(semconv.IS_APP_ROOT, value=True)]
 
     def columns(self, spans: np.ndarray, branch: Branch, trace_ids: Sequence[bytes], langfuse_ids: Sequence[str]) -> list[Column]:
@@ -48,13 +49,9 @@ class LlmLinks:
         roots = (branch.top & (flags & np.uint32(bit(Mark.IS_APP_ROOT)) == 0)).astype(np.uint32)
         return [(types, self._types), (roots, self._root), *self._origin(spans, branch, trace_ids, langfuse_ids)]
 
-    def own_ids(self, spans: np.ndarray) -> tuple[str, list[Column]]:
-        """The key under which the codec shall write each span's own id; "" and a column instead where a span has that key already."""
-        taken = spans["flags"] & np.uint32(bit(Mark.TEMPO_SPAN_ID)) != 0
-        if not taken.any():
-            return semconv.TEMPO_SPAN_ID, []
-        fragments = [b"", *(attribute(semconv.TEMPO_SPAN_ID, f"{span_id:016x}") for span_id in spans["span_id"].tolist())]
-        return "", [(np.where(taken, 0, np.arange(1, len(spans) + 1)).astype(np.uint32), fragments)]
+    def own_ids(self, spans: np.ndarray) -> Column:
+        """Each span's own id, but where a span has that key already."""
+        return IdColumn(spans["flags"] & np.uint32(bit(Mark.TEMPO_SPAN_ID)) == 0, *self._own_id, of_span=True)
 
     def _origin(self, spans: np.ndarray, branch: Branch, trace_ids: Sequence[bytes], langfuse_ids: Sequence[str]) -> Iterator[Column]:
         """The trace in Tempo: on topmost and agent spans, and on every span of a trace that goes by another id in Langfuse."""

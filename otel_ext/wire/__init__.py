@@ -62,9 +62,10 @@ class Codec(Protocol):
         ...
 
     def splice(self, payload: bytes, columns: Sequence[Column]) -> bytes:
-        """*payload* with each span's fragments appended; every other byte stays.
+        """*payload* with what *columns* say appended to each span; every other byte stays.
 
-        Raises MalformedPayload, else ValueError where a column has not one row a span or names a fragment that is not there.
+        Raises MalformedPayload, else ValueError where a column has not one row a span or names a fragment that is not there. The inside of
+        a span is read, and so can be malformed, only where an IdColumn wants its id.
         """
         ...
 
@@ -74,13 +75,12 @@ class Codec(Protocol):
         keep: np.ndarray,
         parents: np.ndarray,
         columns: Sequence[Column],
-        id_key: str = "",
     ) -> bytes:
         """*payload* with only the spans where *keep* (u1 a row) is set; scopes and resources left without a span go too.
 
         *parents* (u8 a row) are the new parents: equal to the old one leaves the bytes alone, 0 removes the field, else its eight bytes
-        are overwritten (or the field appended where there was none). With *id_key* each kept span whose id is 8 bytes long also gets that
-        attribute with its own id in hex. A scope or resource that had no span to begin with goes too.
+        are overwritten (or the field appended where there was none), ahead of what *columns* append. A scope or resource that had no span
+        to begin with goes too.
         """
         ...
 

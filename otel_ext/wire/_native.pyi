@@ -3,6 +3,8 @@
 Packed rows are those of `otel_ext.wire.table`, little-endian.
 """
 
+from collections.abc import Sequence
+
 class Malformed(ValueError):
     """Bytes that are not a valid request; args are the reason and the byte index."""
 
@@ -41,10 +43,10 @@ class Codec:
 
     def intern(self, name: bytes) -> int: ...
 
-Columns = list[tuple[bytes, list[bytes]]]  # u4 a row, fragments
+Columns = Sequence[tuple[bytes, list[bytes]] | tuple[bytes, bytes, bytes, bool]]  # u4 a row, fragments; or u1 a row, before, after, of span
 
 def splice(payload: bytes, columns: Columns) -> bytes:
     """Raises Malformed, or ValueError where the columns do not fit the spans."""
 
-def project(payload: bytes, keep: bytes, parents: bytes, columns: Columns, id_key: bytes) -> bytes:
+def project(payload: bytes, keep: bytes, parents: bytes, columns: Columns) -> bytes:
     """*keep* is u1 a row, *parents* u8. Raises like `splice`."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from otel_ext.wire.table import ANSWER, GROUP, REQUEST, SPAN, STEP, Column, Scan
+from otel_ext.wire.table import ANSWER, GROUP, REQUEST, SPAN, STEP, Column, IdColumn, Scan
 
+PackedColumn = tuple[bytes, list[bytes]] | tuple[bytes, bytes, bytes, bool]
 Texts = list[tuple[int, int, str | list[str]]]
 
 
@@ -32,6 +33,9 @@ def packed(array: np.ndarray, dtype: str) -> bytes:
     return np.asarray(array).astype(dtype, copy=False).tobytes()
 
 
-def packed_columns(columns: Sequence[Column]) -> list[tuple[bytes, list[bytes]]]:
-    """*columns* with their indices as packed u4."""
-    return [(packed(indices, "<u4"), fragments) for indices, fragments in columns]
+def packed_columns(columns: Sequence[Column]) -> list[PackedColumn]:
+    """*columns* with their indices as packed u4, their masks as packed u1."""
+    return [
+        (packed(column.mask, "u1"), *column[1:]) if isinstance(column, IdColumn) else (packed(column[0], "<u4"), column[1])
+        for column in columns
+    ]

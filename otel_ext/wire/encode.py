@@ -80,6 +80,20 @@ def attribute(key: str, value: Value) -> bytes:
     return _ATTRIBUTE + varint(len(pair)) + pair
 
 
+ID_PLACE: Final = "{trace_id}"
+
+
+def id_attribute(key: str, template: str = ID_PLACE, digits: int = 32) -> tuple[bytes, bytes]:
+    """Before and after of an IdColumn: an attribute whose text is *template* with that many hex digits in the place of `{trace_id}`."""
+    before, place, after = (part.encode("utf-8", "replace") for part in template.partition(ID_PLACE))
+    if not place:
+        raise ValueError(f"no {ID_PLACE} in {template!r}")
+    size = len(before) + digits + len(after)
+    value = _STRING + varint(size)
+    name = _key(key) + varint(len(value) + size) + value
+    return _ATTRIBUTE + varint(len(name) + size) + name + before, after
+
+
 def _attributes(number: int, attributes: Mapping[str, Value]) -> bytes:
     return b"".join(delimited(number, _pair(key, value)) for key, value in attributes.items())
 

@@ -42,11 +42,11 @@ class NativeCodec:
         except _native.Malformed as error:
             raise MalformedPayload(*error.args) from None
 
-    def project(self, payload: bytes, keep: np.ndarray, parents: np.ndarray, columns: Sequence[Column], id_key: str = "") -> bytes:
+    def project(self, payload: bytes, keep: np.ndarray, parents: np.ndarray, columns: Sequence[Column]) -> bytes:
         """*payload* with only the spans to keep, see `Codec`."""
         rows = packed(keep, "u1"), packed(parents, "<u8")
         try:
-            return _native.project(payload, *rows, packed_columns(columns), id_key.encode("utf-8", "replace"))
+            return _native.project(payload, *rows, packed_columns(columns))
         except _native.Malformed as error:
             raise MalformedPayload(*error.args) from None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_ext.wire import encode, fields
+from otel_ext.wire.columns import PackedColumn
 from otel_ext.wire.fields import tag
 from otel_ext.wire.reader import Piece, pieces
 
@@ -19,7 +20,10 @@ SCOPE_SPANS: Final = tag(fields.ResourceSpans.SCOPE_SPANS)
 SPANS: Final = tag(fields.ScopeSpans.SPANS)
 SPAN_ID: Final = tag(fields.Span.SPAN_ID)
 PARENT_ID: Final = tag(fields.Span.PARENT_SPAN_ID)
+_TRACE_ID: Final = tag(fields.Span.TRACE_ID)
+_TRACE_ID_BYTES: Final = 16
 _ID_BYTES: Final = 8
+_IDS: Final = (_TRACE_ID, SPAN_ID, PARENT_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +32,22 @@ class Projection:
 
     keep: bytes
     parents: bytes  # packed u8
-    id_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Fragments:
+    """A column of fragments."""
+
+    indices: tuple[int, ...]
+    fragments: list[bytes]
 
 
 class Rewriter:
     """One pass over one payload. `output` is called once."""
 
-    def __init__(self, payload: bytes, columns: Sequence[tuple[bytes, list[bytes]]], projection: Projection | None = None) -> None:
-        for number, (_, fragments) in enumerate(columns):
-            if not fragments or fragments[0]:
-                raise ValueError(f'column {number}: fragments[0] must be b""')
+    def __init__(self, payload: bytes, columns: Sequence[PackedColumn], projection: Projection | None = None) -> None:
         self._payload = payload
-        self._columns = [(struct.unpack(f"<{len(indices) // 4}I", indices), fragments) for indices, fragments in columns]
+        self._columns = [_unpacked(number, column) for number, column in enumerate(columns)]
         self._projection = projection
         self._parents = struct.unpack(f"<{len(projection.parents) // 8}Q", projection.parents) if projection else ()
         self._row = 0
@@ -55,7 +63,10 @@ class Rewriter:
         return b"".join(parts)
 
     def _check(self) -> None:
-        counts = [(f"column {number}", len(indices)) for number, (indices, _) in enumerate(self._columns)]
+        counts = [
+            (f"column {number}", len(column.indices if isinstance(column, _Fragments) else column[0]))
+            for number, column in enumerate(self._columns)
+        ]
         if self._projection is not None:
             counts += [("keep", len(self._projection.keep)), ("parents", len(self._parents))]
         for what, count in counts:
@@ -96,40 +107,43 @@ class Rewriter:
     def _span(self, piece: Piece) -> bytes | None:
         row = self._row
         self._row += 1
-        if self._projection is None:
-            content: bytes | None = self._payload[piece.start : piece.end]
-        else:
-            content = self._project(piece, row, self._projection)
-        return None if content is None else content + self._fragments(row)
-
-    def _fragments(self, row: int) -> bytes:
-        parts = []
-        for number, (indices, fragments) in enumerate(self._columns):
-            index = indices[row] if row < len(indices) else 0
-            if index >= len(fragments):
-                self._bad_index = self._bad_index or f"column {number}: there is no fragment {index}"
-            elif index:
-                parts.append(fragments[index])
-        return b"".join(parts)
-
-    def _project(self, span: Piece, row: int, projection: Projection) -> bytes | None:
-        """The content of a span that stays, with its new parent; None for one that goes.
-
-        The span is read either way, so that damage is reported whatever is kept.
-        """
-        own: Piece | None = None
-        parent: Piece | None = None
-        for piece in pieces(self._payload, span.start, span.end):
-            if piece.tag == SPAN_ID:
-                own = piece
-            elif piece.tag == PARENT_ID:
-                parent = piece
+        projection = self._projection
+        if projection is None:
+            ids = self._ids(piece) if self._wants_ids(row) else {}
+            return self._payload[piece.start : piece.end] + self._appended(row, ids)
+        ids = self._ids(piece)  # kept or not, so that damage is reported whatever is kept
         if row >= len(projection.keep) or not projection.keep[row]:
             return None
-        content = self._reparent(span, parent, self._parents[row] if row < len(self._parents) else 0)
-        if projection.id_key and own is not None and own.end - own.start == _ID_BYTES:
-            content += encode.attribute(projection.id_key, self._payload[own.start : own.end].hex())
-        return content
+        parent = self._parents[row] if row < len(self._parents) else 0
+        return self._reparent(piece, ids.get(PARENT_ID), parent) + self._appended(row, ids)
+
+    def _ids(self, span: Piece) -> dict[int, Piece]:
+        """The ids of a span by tag: of each the last one."""
+        return {piece.tag: piece for piece in pieces(self._payload, span.start, span.end) if piece.tag in _IDS}
+
+    def _wants_ids(self, row: int) -> bool:
+        return any(not isinstance(column, _Fragments) and any(column[0][row : row + 1]) for column in self._columns)
+
+    def _appended(self, row: int, ids: dict[int, Piece]) -> bytes:
+        parts = []
+        for number, column in enumerate(self._columns):
+            if not isinstance(column, _Fragments):
+                mask, before, after, of_span = column
+                digits = self._digits(ids, of_span=of_span) if any(mask[row : row + 1]) else b""
+                parts.append(before + digits + after if digits else b"")
+                continue
+            index = column.indices[row] if row < len(column.indices) else 0
+            if index >= len(column.fragments):
+                self._bad_index = self._bad_index or f"column {number}: there is no fragment {index}"
+            else:
+                parts.append(column.fragments[index])
+        return b"".join(parts)
+
+    def _digits(self, ids: dict[int, Piece], *, of_span: bool) -> bytes:
+        """The id in hex, b"" where it is not of its length."""
+        piece = ids.get(SPAN_ID if of_span else _TRACE_ID)
+        size = _ID_BYTES if of_span else _TRACE_ID_BYTES
+        return self._payload[piece.start : piece.end].hex().encode() if piece is not None and piece.end - piece.start == size else b""
 
     def _reparent(self, span: Piece, parent: Piece | None, new: int) -> bytes:
         payload = self._payload
@@ -145,3 +159,12 @@ class Rewriter:
         if parent is None or not fits:
             return content + encode.delimited(fields.Span.PARENT_SPAN_ID, encoded)
         return payload[span.start : parent.start] + encoded + payload[parent.end : span.end]
+
+
+def _unpacked(number: int, column: PackedColumn) -> _Fragments | tuple[bytes, bytes, bytes, bool]:
+    if len(column) != 2:
+        return column
+    indices, fragments = column
+    if not fragments or fragments[0]:
+        raise ValueError(f'column {number}: fragments[0] must be b""')
+    return _Fragments(struct.unpack(f"<{len(indices) // 4}I", indices), fragments)

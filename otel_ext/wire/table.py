@@ -10,7 +10,7 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -231,6 +231,19 @@ class Scan:
     overflow: int  # requests and answers over the limits, and names that became NAME_OTHER
 
 
-# Fragments to append to spans: one pair a column. Row r gets `fragments[indices[r]]`; fragments[0] must be b"".
-# A fragment is bytes of Span fields, tag included (otel_ext.wire.encode makes them).
-Column = tuple["np.ndarray", list[bytes]]
+class IdColumn(NamedTuple):
+    """An attribute with an id of the span itself in it: row r, where `mask[r]` is set, gets `before + <hex digits> + after`.
+
+    The digits are the 32 of its trace id, or with `of_span` the 16 of its span id, in lower case; a span whose id is not 16 (8) bytes long
+    gets nothing. Lengths in `before` and `after` account for them (`otel_ext.wire.encode.id_attribute`).
+    """
+
+    mask: np.ndarray  # bool or u1 a row
+    before: bytes
+    after: bytes
+    of_span: bool = False
+
+
+# What to append to spans, in the order of the columns. Either fragments: row r gets `fragments[indices[r]]`, and fragments[0] must be b"";
+# or ids. A fragment is bytes of Span fields, tag included (otel_ext.wire.encode makes them).
+Column = tuple["np.ndarray", list[bytes]] | IdColumn

@@ -15,9 +15,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_ext.errors import MalformedPayload
 from otel_ext.model import StepKind
-from otel_ext.wire import Codec, make_codec
+from otel_ext.wire import Codec, encode, make_codec
 from otel_ext.wire.pure import PureCodec
-from otel_ext.wire.table import Field, Key, Limits, NameRule, Scan
+from otel_ext.wire.table import Column, Field, IdColumn, Key, Limits, NameRule, Scan
 
 try:
     from otel_ext.wire.native import NativeCodec
@@ -107,13 +107,16 @@ def rewrite_outcomes(codec: Codec, payload: bytes, rows: int, seed: int) -> list
     """Splice and project with choices drawn from *seed*; *rows* may be wrong."""
     rng = np.random.default_rng(seed)
     fragments = [b"", b"\x4a\x07\x0a\x01k\x12\x02\x18\x01", b"\x4a\x02\x0a\x00" * 40]
-    columns = [(rng.integers(0, 3, rows), fragments), (rng.integers(0, 2 + seed % 3, rows).astype("<u2"), fragments[:2])]
+    columns: list[Column] = [(rng.integers(0, 3, rows), fragments), (rng.integers(0, 2 + seed % 3, rows).astype("<u2"), fragments[:2])]
+    columns.insert(1, IdColumn(rng.integers(0, 2, rows).astype("u1"), *encode.id_attribute("url", "http://x/{trace_id}/y")))
+    columns.append(IdColumn(rng.integers(0, 2, rows + (seed % 7 == 0)) == 1, *encode.id_attribute("own.id", digits=16), of_span=True))
     keep = rng.integers(0, 2, rows).astype("u1")
     parents = rng.choice(np.array([0, 1, 2**63, 0x0102030405060708], "<u8"), rows)
     return [
         outcome(lambda: codec.splice(payload, columns)),
         outcome(lambda: codec.splice(payload, [])),
-        outcome(lambda: codec.project(payload, keep, parents, columns, "own.id")),
+        outcome(lambda: codec.splice(payload, columns[:1])),
+        outcome(lambda: codec.project(payload, keep, parents, columns)),
         outcome(lambda: codec.project(payload, keep, parents, [])),
     ]
 

@@ -9,8 +9,9 @@ from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from otel_ext.errors import MalformedPayload
 from otel_ext.wire import encode, fields
-from otel_ext.wire.table import Limits
+from otel_ext.wire.table import IdColumn, Limits
 from tests.wire.sample import codecs, real_payloads
 
 CODECS = pytest.mark.parametrize("codec", codecs(Limits()), ids=lambda codec: type(codec).__name__)
@@ -75,7 +76,8 @@ def test_project_keeps_reparents_and_labels(codec) -> None:
         spans = _spans(payload)
         keep = np.arange(len(spans)) % 3 != 1
         parents = np.array([[0, 5, int.from_bytes(span.parent_span_id, "big")][row % 3] for row, span in enumerate(spans)], "u8")
-        output = _spans(codec.project(payload, keep, parents, [], "own.id"))
+        own = IdColumn(np.ones(len(spans), "u1"), *encode.id_attribute("own.id", digits=16), of_span=True)
+        output = _spans(codec.project(payload, keep, parents, [own]))
         wanted = [span for span, kept in zip(spans, keep, strict=True) if kept]
         assert [span.span_id for span in output] == [span.span_id for span in wanted]
         for span, before, parent in zip(output, wanted, parents[keep], strict=True):
@@ -84,6 +86,45 @@ def test_project_keeps_reparents_and_labels(codec) -> None:
             del span.attributes[-1]
             before.parent_span_id = span.parent_span_id
             assert span == before
+
+
+@CODECS
+def test_ids_of_their_own_in_column_order(codec) -> None:
+    """Trace and span ids in hex in the place that a template keeps for them; only where the mask says so, and only whole ids."""
+    long = "https://grafana/" + "x" * 90 + "/"
+    ids = [(b"\xab" * 16, b"\x01" * 8), (b"\xcd" * 16, b"\x02" * 8), (b"\xef" * 15, b"\x03" * 7)]
+    payload = encode.request({}, "s", "", [encode.span(trace, own, b"", "n", 1, 2, {}) for trace, own in ids])
+    columns = [
+        IdColumn(np.array([True, False, True]), *encode.id_attribute("url", long + "{trace_id}?a=b")),
+        (np.array([1, 1, 0]), [b"", encode.attribute("k", "v")]),
+        IdColumn(np.array([1, 7, 1], "u1"), *encode.id_attribute("own", digits=16), of_span=True),
+    ]
+    expected = [
+        [("url", f"{long}{'ab' * 16}?a=b"), ("k", "v"), ("own", "01" * 8)],
+        [("k", "v"), ("own", "02" * 8)],
+        [],
+    ]
+    for output in (codec.splice(payload, columns), codec.project(payload, np.ones(3, "u1"), np.zeros(3, "u8"), columns)):
+        assert [[(pair.key, pair.value.string_value) for pair in span.attributes] for span in _spans(output)] == expected
+    with pytest.raises(ValueError, match="column 0 has 2 rows"):
+        codec.splice(payload, [IdColumn(np.ones(2, "u1"), b"", b"")])
+
+
+@CODECS
+def test_splice_reads_a_span_only_for_its_id(codec) -> None:
+    """Damage inside of a span is reported where its id is wanted, and copied where it is not."""
+    payload = encode.delimited(1, encode.delimited(2, encode.delimited(2, b"\x0a\x7f")))
+    assert codec.splice(payload, [IdColumn(np.zeros(1, "u1"), b"a", b"b")]) == payload
+    with pytest.raises(MalformedPayload, match="length 127"):
+        codec.splice(payload, [IdColumn(np.ones(1, "u1"), b"a", b"b")])
+
+
+def test_a_template_has_a_place_for_the_id() -> None:
+    """The bytes are those of the whole attribute; a text without the place is refused."""
+    before, after = encode.id_attribute("k", "é{trace_id}/")
+    assert before + b"0" * 32 + after == encode.attribute("k", "é" + "0" * 32 + "/")
+    with pytest.raises(ValueError, match="trace_id"):
+        encode.id_attribute("k", "no place")
 
 
 @CODECS

@@ -18,7 +18,21 @@ pyo3::create_exception!(_native, Malformed, PyValueError);
 
 type KeyArgument = (Vec<u8>, usize, i32, Vec<(Vec<u8>, i64)>, Vec<u8>);
 type RuleArgument = (Vec<u8>, Option<u8>, Option<usize>, Vec<u8>, Vec<u8>, Vec<u8>);
-type ColumnArgument = (PyBackedBytes, Vec<PyBackedBytes>);
+#[derive(FromPyObject)]
+enum ColumnArgument {
+    Fragments(PyBackedBytes, Vec<PyBackedBytes>),
+    Ids(PyBackedBytes, PyBackedBytes, PyBackedBytes, bool),
+}
+
+impl ColumnArgument {
+    fn column(&self) -> Column<'_, PyBackedBytes> {
+        match self {
+            Self::Fragments(indices, fragments) => Column::Fragments { indices, fragments },
+            Self::Ids(mask, before, after, of_span) => Column::Ids { mask, before, after, of_span: *of_span },
+        }
+    }
+}
+
 type Columns<'py> = (
     [Bound<'py, PyBytes>; 6], // spans, steps, step rows, groups, requests, answers
     Bound<'py, PyList>,
@@ -117,7 +131,7 @@ fn rewrite<'py>(
     columns: &[ColumnArgument],
     projection: Option<Projection<'_>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let columns: Vec<_> = columns.iter().map(|(indices, fragments)| Column { indices, fragments }).collect();
+    let columns: Vec<_> = columns.iter().map(ColumnArgument::column).collect();
     let plan = py.detach(|| plan(payload, &columns, projection)).map_err(failure)?;
     PyBytes::new_with(py, plan.size, |out| {
         plan.write(out);
@@ -139,9 +153,8 @@ fn project<'py>(
     keep: &[u8],
     parents: &[u8],
     columns: Vec<ColumnArgument>,
-    id_key: &[u8],
 ) -> PyResult<Bound<'py, PyBytes>> {
-    rewrite(py, payload, &columns, Some(Projection { keep, parents, id_key }))
+    rewrite(py, payload, &columns, Some(Projection { keep, parents }))
 }
 
 #[pymodule(gil_used = false)]

@@ -4,19 +4,41 @@
 //! written anew, minimally, only where it changed; all other bytes are those of the input.
 
 use crate::reader::{Cursor, Field, Malformed, Result, put_varint};
-use crate::scan::{ATTRIBUTES, PARENT_ID, RESOURCE_SPANS, SCOPE_SPANS, SPAN_ID, SPANS};
+use crate::scan::{PARENT_ID, RESOURCE_SPANS, SCOPE_SPANS, SPAN_ID, SPANS, TRACE_ID};
 
-/// Fragments, and which of them each row gets (u32, little-endian); 0 is none.
-pub struct Column<'a, F> {
-    pub indices: &'a [u8],
-    pub fragments: &'a [F],
+/// What the spans gain.
+pub enum Column<'a, F> {
+    /// Fragments, and which of them each row gets (u32, little-endian); 0 is none.
+    Fragments { indices: &'a [u8], fragments: &'a [F] },
+    /// An attribute around the hex digits of the span's own id, or of its trace's; `mask` (u8) says which rows get it.
+    Ids { mask: &'a [u8], before: &'a [u8], after: &'a [u8], of_span: bool },
 }
 
-/// What `project` does on top of appending: rows to keep (u8), new parents (u64), and the attribute that takes the span's own id.
+impl<F> Column<'_, F> {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Fragments { indices, .. } => indices.len() / 4,
+            Self::Ids { mask, .. } => mask.len(),
+        }
+    }
+
+    fn wants_id(&self, row: usize) -> bool {
+        matches!(self, Self::Ids { mask, .. } if mask.get(row).is_some_and(|set| *set != 0))
+    }
+}
+
+/// What `project` does on top of appending: rows to keep (u8) and new parents (u64).
 pub struct Projection<'a> {
     pub keep: &'a [u8],
     pub parents: &'a [u8],
-    pub id_key: &'a [u8],
+}
+
+/// The ids of a span, where they are of their length, and where its parent's is.
+#[derive(Clone, Default)]
+struct Ids {
+    trace: Option<[u8; 16]>,
+    own: Option<[u8; 8]>,
+    parent: std::ops::Range<usize>,
 }
 
 #[derive(Debug)]
@@ -77,7 +99,7 @@ pub fn plan<'a, F: AsRef<[u8]>>(
     projection: Option<Projection<'a>>,
 ) -> std::result::Result<Plan<'a>, Failure> {
     for (number, column) in columns.iter().enumerate() {
-        if column.fragments.first().is_none_or(|first| !first.as_ref().is_empty()) {
+        if matches!(column, Column::Fragments { fragments, .. } if fragments.first().is_none_or(|first| !first.as_ref().is_empty())) {
             return Err(Failure::Arguments(format!("column {number}: fragments[0] must be b\"\"")));
         }
     }
@@ -94,8 +116,8 @@ impl<'a, F: AsRef<[u8]>> Planner<'a, F> {
         let rows = self.row;
         let wrong = |what: String, count: usize| Err(Failure::Arguments(format!("{rows} spans, but {what} has {count} rows")));
         for (number, column) in self.columns.iter().enumerate() {
-            if column.indices.len() != rows * 4 {
-                return wrong(format!("column {number}"), column.indices.len() / 4);
+            if column.rows() != rows {
+                return wrong(format!("column {number}"), column.rows());
             }
         }
         if let Some(projection) = &self.projection {
@@ -194,62 +216,82 @@ impl<'a, F: AsRef<[u8]>> Planner<'a, F> {
     fn span(&mut self, field: &Field) -> Result<Option<usize>> {
         let row = self.row;
         self.row += 1;
-        let size = match &self.projection {
-            None => Some(self.copy(field.start, field.end)),
-            Some(_) => self.project(field, row)?,
+        let Some(projection) = &self.projection else {
+            let wanted = self.columns.iter().any(|column| column.wants_id(row));
+            let ids = if wanted { self.ids(field)? } else { Ids::default() };
+            return Ok(Some(self.copy(field.start, field.end) + self.append(row, &ids)));
         };
-        Ok(size.map(|size| size + self.append(row)))
+        let keep = projection.keep.get(row).is_some_and(|keep| *keep != 0);
+        let parent = projection.parents.get(row * 8..).and_then(<[u8]>::first_chunk::<8>).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let ids = self.ids(field)?; // kept or not, so that damage is reported whatever is kept
+        if !keep {
+            return Ok(None);
+        }
+        Ok(Some(self.reparent(field, &ids.parent, parent)? + self.append(row, &ids)))
     }
 
-    fn append(&mut self, row: usize) -> usize {
+    fn ids(&self, span: &Field) -> Result<Ids> {
+        let mut ids = Ids::default();
+        let mut cursor = Cursor::new(self.payload, span.start, span.end);
+        while let Some(field) = cursor.next_field()? {
+            match field.tag {
+                TRACE_ID => ids.trace = self.slice(field.start, field.end).try_into().ok(),
+                SPAN_ID => ids.own = self.slice(field.start, field.end).try_into().ok(),
+                PARENT_ID => ids.parent = field.start..field.end,
+                _ => {}
+            }
+        }
+        Ok(ids)
+    }
+
+    fn append(&mut self, row: usize, ids: &Ids) -> usize {
         let columns = self.columns;
         let mut size = 0;
         for (number, column) in columns.iter().enumerate() {
-            let index = column.indices.get(row * 4..).and_then(<[u8]>::first_chunk::<4>).map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
-            if index == 0 {
-                continue;
-            }
-            match column.fragments.get(index) {
-                Some(fragment) => size += self.given(fragment.as_ref()),
-                None => self.bad_index = self.bad_index.or(Some((number, index))),
+            match column {
+                Column::Fragments { indices, fragments } => {
+                    let index = indices.get(row * 4..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
+                    match fragments.get(index) {
+                        _ if index == 0 => {}
+                        Some(fragment) => size += self.given(fragment.as_ref()),
+                        None => self.bad_index = self.bad_index.or(Some((number, index))),
+                    }
+                }
+                Column::Ids { before, after, of_span, .. } if column.wants_id(row) => {
+                    let id = if *of_span { ids.own.as_ref().map(<[u8; 8]>::as_slice) } else { ids.trace.as_ref().map(<[u8; 16]>::as_slice) };
+                    size += id.map_or(0, |id| self.around(before, id, after));
+                }
+                Column::Ids { .. } => {}
             }
         }
         size
     }
 
-    /// Plans the content of a span that stays, with its new parent; None for one that goes. The span is read either way, so that damage
-    /// is reported whatever is kept.
-    fn project(&mut self, span: &Field, row: usize) -> Result<Option<usize>> {
-        let Some(projection) = &self.projection else {
-            return Ok(None);
-        };
-        let keep = projection.keep.get(row).is_some_and(|keep| *keep != 0);
-        let new = projection.parents.get(row * 8..).and_then(<[u8]>::first_chunk::<8>).map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let id_key = projection.id_key;
-        let (mut own, mut parent) = (0..0, 0..0);
-        let mut cursor = Cursor::new(self.payload, span.start, span.end);
-        while let Some(field) = cursor.next_field()? {
-            match field.tag {
-                SPAN_ID => own = field.start..field.end,
-                PARENT_ID => parent = field.start..field.end,
-                _ => {}
-            }
-        }
-        if !keep {
-            return Ok(None);
-        }
+    /// Plans `id` in hex with what goes around it.
+    fn around(&mut self, before: &[u8], id: &[u8], after: &[u8]) -> usize {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let made = &mut self.plan.made;
+        let start = made.len();
+        made.extend_from_slice(before);
+        made.extend(id.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| HEX.get(usize::from(digit))));
+        made.extend_from_slice(after);
+        let end = made.len();
+        self.plan.runs.push(Run::Made { start, end });
+        end - start
+    }
+
+    /// Plans the content of a span with its new parent.
+    fn reparent(&mut self, span: &Field, parent: &std::ops::Range<usize>, new: u64) -> Result<usize> {
         let old = <[u8; 8]>::try_from(self.slice(parent.start, parent.end)).ok();
-        let mut size = if old.map_or(0, u64::from_be_bytes) == new {
-            self.copy(span.start, span.end)
+        if old.map_or(0, u64::from_be_bytes) == new {
+            Ok(self.copy(span.start, span.end))
         } else if new == 0 {
-            self.without_parent(span)?
+            self.without_parent(span)
         } else if old.is_some() {
-            self.copy(span.start, parent.start) + self.make(&new.to_be_bytes()) + self.copy(parent.end, span.end)
+            Ok(self.copy(span.start, parent.start) + self.make(&new.to_be_bytes()) + self.copy(parent.end, span.end))
         } else {
-            self.copy(span.start, span.end) + self.make(&[PARENT_ID as u8, 8]) + self.make(&new.to_be_bytes())
-        };
-        size += self.id_attribute(id_key, self.slice(own.start, own.end));
-        Ok(Some(size))
+            Ok(self.copy(span.start, span.end) + self.make(&[PARENT_ID as u8, 8]) + self.make(&new.to_be_bytes()))
+        }
     }
 
     fn without_parent(&mut self, span: &Field) -> Result<usize> {
@@ -263,22 +305,5 @@ impl<'a, F: AsRef<[u8]>> Planner<'a, F> {
             }
         }
         Ok(size + self.copy(from, span.end))
-    }
-
-    /// Plans the attribute `key` with `id` in hex; nothing without a key or for an id that is not 8 bytes long.
-    fn id_attribute(&mut self, key: &[u8], id: &[u8]) -> usize {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        if key.is_empty() || id.len() != 8 {
-            return 0;
-        }
-        let mut pair = vec![0x0a];
-        put_varint(&mut pair, key.len() as u64);
-        pair.extend_from_slice(key);
-        pair.extend_from_slice(&[0x12, 18, 0x0a, 16]);
-        pair.extend(id.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| HEX.get(usize::from(digit))));
-        let mut attribute = vec![ATTRIBUTES as u8];
-        put_varint(&mut attribute, pair.len() as u64);
-        attribute.extend_from_slice(&pair);
-        self.make(&attribute)
     }
 }
