@@ -170,11 +170,33 @@ class Verdicts:
             return False
         if kind == LLM:
             text = packed[_TEXT]
-            if trace.models >= self.settings.detect.loop.max_iterations or (text != _NO_TEXT and text in history):
+            if trace.models >= self.settings.detect.loop.max_iterations and not (trace.given and (_NEVER_STALE, 0) in trace.given):
+                return False
+            if text != _NO_TEXT and text in history:
                 return False
             trace.models += 1
         if requests or answers or trace.requests:
             self.dropped["open_requests"] += record(trace, [ROW.unpack(packed)], requests, answers)
+        self.book.append(trace, packed)
+        return True
+
+    def take_agent_next(self, trace_id: bytes, packed: bytes, service: int, now_ns: int) -> bool:
+        """Like `take_next`, for an agent's own step: taken where nothing is expected of its run, outstanding in it, or unusual about it.
+
+        For a caller to whom nothing comes late: the run is learned from at once. No verdict has changed on False.
+        """
+        trace = self.book.touch(trace_id, now_ns)
+        history = trace.steps
+        agent = ROW.unpack(packed)
+        if not history or agent[:2] <= _ORDER.unpack_from(history, len(history) - ROW.size) or trace.requests or trace.expected:
+            return False
+        begin = started(agent)
+        run = [step for step in ROW.iter_unpack(history) if step[END] >= begin]
+        known = summary(run)
+        if not known.models or not self.judge.is_clean(history[-len(run) * ROW.size :] + packed, agent, service, known):
+            return False
+        self.judge.spikes.learn(agent[NAME], service, known.tokens)
+        trace.agent_end = agent[END]
         self.book.append(trace, packed)
         return True
 
