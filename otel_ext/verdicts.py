@@ -291,7 +291,8 @@ class Verdicts:
         findings: list[Finding] = []
         while self._waiting and self._waiting[0].due_ns <= now_ns:
             findings += self._settle(self._waiting.popleft())
-        self.book.expire(now_ns)
+        # a trace stays open as long as a verdict of it may wait
+        self.book.expire(now_ns - max(0, self.settings.detect.tool_skipping.settle - self.settings.traces.idle_timeout))
         return findings
 
     def settle_all(self) -> list[Finding]:
@@ -301,6 +302,7 @@ class Verdicts:
     def _settle(self, waiting: _Waiting) -> list[Finding]:
         trace = self.book.get(waiting.trace_id)
         if trace is None:
+            self.dropped["waiting_runs"] += 1
             return []
         agent, service = waiting.place.agent, waiting.place.service
         if waiting.judged is not None and len(trace.steps) == waiting.steps_len and not trace.requests:

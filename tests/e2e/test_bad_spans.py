@@ -126,3 +126,11 @@ def test_an_attribute_of_any_length_passes(both: Rig, size: int) -> None:
     both.sidecar.call(encoded(app.finished))
     (got,) = until(lambda: both.langfuse.of(trace_id).values() if both.tempo.of(trace_id) else None, "the span")
     assert got.attributes["gen_ai.input.messages"] == text
+
+
+@pytest.mark.parametrize("path", ["/v1/metrics", "/v1/logs", "/api/public/otel/v1/metrics"])
+def test_other_signals_get_a_sentence(both: Rig, path: str) -> None:
+    """404 that says where such data belongs: sent here by mistake, it does not vanish in silence."""
+    status, body, _ = both.sidecar.post(b"{}", "application/json", path=path)
+    assert status == 404
+    assert "only traces" in json.loads(body)["message"]

@@ -344,6 +344,52 @@ def test_a_late_span_takes_a_verdict_back(slow: tuple[Inside, Tempo, Langfuse]) 
     }
 
 
+def test_a_verdict_outlives_its_trace(slow: tuple[Inside, Tempo, Langfuse]) -> None:
+    """A run that comes again after its trace was closed is marked as before, and told no second time."""
+    sidecar, _, langfuse = slow
+    trace_id = new_trace()
+    data = samples.skipping(trace_id, now_ns())
+    sidecar.export(data)
+    until(sidecar.delivered, "delivery")
+    first = langfuse.of(trace_id.hex())
+    sidecar.pass_time(25 * 3600)
+    assert sidecar.value("otel_ext_open_traces") == 0
+    sidecar.export(data)
+    until(lambda: set(langfuse.counts(trace_id.hex()).values()) == {2}, "the second delivery")
+    assert langfuse.of(trace_id.hex()) == first
+    assert len(langfuse.score_posts) == 1
+    assert sidecar.value("otel_ext_findings_total") == 1
+
+
+def test_a_verdict_that_settles_after_its_trace_went_idle(
+    destinations: tuple[Tempo, Langfuse], inside: Callable[[dict[str, Any]], Inside]
+) -> None:
+    """`settle` may be longer than `idle_timeout`: what waits is judged all the same."""
+    tree = config(*destinations, detect={"tool_skipping": {"settle": "10m"}}, traces={"idle_timeout": "1m"})
+    sidecar, trace_id = inside(tree), new_trace()
+    sidecar.export(requesting(trace_id, now_ns()))
+    for _ in range(11):
+        sidecar.pass_time(60)
+    assert sidecar.value("otel_ext_findings_total", rule="tool_skipping/requested_not_executed") == 1
+
+
+def test_a_verdict_that_waits_when_its_trace_makes_room(
+    destinations: tuple[Tempo, Langfuse], inside: Callable[[dict[str, Any]], Inside]
+) -> None:
+    """A trace that is closed for `max_traces` takes no waiting verdict with it in silence: it is given, or counted as given up."""
+    tree = config(*destinations, traces={"max_traces": 2}, detect={"tool_skipping": {"settle": "1m"}})
+    sidecar, trace_id = inside(tree), new_trace()
+    sidecar.export(requesting(trace_id, now_ns()))
+    app = App()
+    for _ in range(3):
+        with app.chat("hello"):
+            pass
+    sidecar.export(encoded(app.finished))
+    sidecar.pass_time(61)
+    given = sidecar.value("otel_ext_findings_total", rule="tool_skipping/requested_not_executed")
+    assert given + sidecar.value("otel_ext_dropped_total", what="pipeline", reason="waiting_runs") == 1
+
+
 def test_waiting_verdicts_are_given_at_shutdown(slow: tuple[Inside, Tempo, Langfuse]) -> None:
     """What has not settled when the sidecar stops is judged then, and delivered."""
     sidecar, tempo, langfuse = slow

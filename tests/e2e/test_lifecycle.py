@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
 import pytest
 import yaml
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -139,6 +140,21 @@ def test_nothing_is_taken_once_it_stops(stage: Stage, serve: Serve, destinations
 
     until(closed, "the receiver to close")
     assert sidecar.process.wait(20) == 0
+
+
+def test_senders_that_hang_do_not_hold_the_end_up(serve: Serve) -> None:
+    """A request that never gets complete, and idle connections: it ends with 0 all the same."""
+    sidecar = serve(config(shutdown_timeout="1s"))
+    host, port = sidecar.http.rsplit(":", 1)
+    with socket.create_connection((host, int(port))) as half, socket.create_connection((host, int(port))), grpc_connection(sidecar):
+        half.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 1000\r\n\r\nhalf")
+        assert sidecar.stop() == 0
+
+
+def grpc_connection(sidecar: Process) -> grpc.Channel:
+    channel = grpc.insecure_channel(sidecar.grpc)
+    grpc.channel_ready_future(channel).result(10)
+    return channel
 
 
 @pytest.fixture

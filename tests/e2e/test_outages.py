@@ -13,8 +13,10 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_ext import samples
+from tests.e2e.app import EXPORTERS, App, exporter_to, shop_trace
 from tests.e2e.kit import PUBLIC_KEY, SECRET_KEY, Inside, Langfuse, Stage, Tempo, config, new_trace, spans_of, status_of, until
 
 Start = Callable[[dict[str, Any]], Inside]
@@ -252,3 +254,82 @@ def test_without_scores_none_is_sent(destinations: Pair, inside: Start) -> None:
     until(lambda: sidecar.delivered() and langfuse.spans, "delivery")
     assert langfuse.score_posts == []
     assert any("langfuse.observation.level" in span.attributes for span in langfuse.spans.values())
+
+
+@pytest.mark.parametrize("name", ["grpc", "http"])
+def test_a_real_sender_outlasts_a_full_queue(stage: Stage, destinations: Pair, inside: Start, name: str) -> None:
+    """The SDK's exporter obeys the delay it is told, sends again, and each of its spans arrives once."""
+    tempo, langfuse = destinations
+    sidecar, _ = full(tempo, langfuse, inside, stage)
+    processor = BatchSpanProcessor(exporter_to(sidecar, name))
+    trace_id = shop_trace(App(processor))
+    flushing = threading.Thread(target=processor.force_flush)
+    flushing.start()
+    until(lambda: sidecar.samples("otel_ext_dropped_total", what="request", reason="overloaded"), "a refusal")
+    stage.run(tempo.start())
+    flushing.join()
+    processor.shutdown()
+    until(sidecar.delivered, "delivery")
+    assert sorted(tempo.counts(trace_id).values()) == [1] * 10
+    assert sorted(langfuse.counts(trace_id).values()) == [1] * 5
+
+
+def test_many_senders_at_once_lose_and_double_nothing(destinations: Pair, inside: Start) -> None:
+    """Eight applications over all transports, at the same time: each span once in Tempo, each agent step once in Langfuse."""
+    tempo, langfuse = destinations
+    sidecar = inside(config(tempo, langfuse))
+    ids: list[str] = []
+
+    def application(name: str) -> None:
+        processor = BatchSpanProcessor(exporter_to(sidecar, name), schedule_delay_millis=5)
+        app = App(processor)
+        ids.extend(shop_trace(app) for _ in range(20))
+        assert processor.force_flush()
+        processor.shutdown()
+
+    senders = [threading.Thread(target=application, args=(name,)) for name in EXPORTERS * 2]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    until(sidecar.delivered, "delivery")
+    assert len(ids) == 160
+    assert {tuple(tempo.counts(trace_id).values()) for trace_id in ids} == {(1,) * 10}
+    assert {tuple(langfuse.counts(trace_id).values()) for trace_id in ids} == {(1,) * 5}
+
+
+def test_tempo_does_not_notice_that_langfuse_is_dead(stage: Stage, destinations: Pair, inside: Start) -> None:
+    """Tempo gets everything at once; Langfuse gets its spans and its scores, once, when it is back."""
+    tempo, langfuse = destinations
+    sidecar = inside(config(tempo, langfuse))
+    stage.run(langfuse.stop())
+    ids = send(sidecar, 3)
+    bad = new_trace()
+    sidecar.export(samples.looping(bad, time.time_ns() - 10_000_000_000))
+    until(lambda: each_once(tempo, ids) and len(tempo.of(bad.hex())) == 14, "Tempo")
+    stage.run(langfuse.start())
+    until(sidecar.delivered, "delivery")
+    assert each_once(langfuse, ids)
+    assert set(langfuse.counts(bad.hex()).values()) == {1}
+    assert len(langfuse.score_posts) == 1
+
+
+def test_a_verdict_waits_while_the_queue_is_full(stage: Stage, destinations: Pair, inside: Start) -> None:
+    """Nothing is judged that could not be told: when there is room again the finding is told, everywhere, once."""
+    tempo, langfuse = destinations
+    tree = config(tempo, langfuse, shutdown_timeout="2s", detect={"tool_skipping": {"settle": "60s"}})
+    tree["exporters"]["tempo"]["queue_batches"] = 1
+    sidecar = inside(tree)
+    stage.run(tempo.stop())
+    agent = samples.Agent(new_trace(), "careless", time.time_ns() - 10_000_000_000)
+    agent.chat(calls=[("call_a", "refund", {"order": 1})])
+    agent.chat("Refunded.")
+    sidecar.export(agent.end())
+    sidecar.pass_time(61)
+    assert sidecar.value("otel_ext_findings_total") == 0
+    stage.run(tempo.start())
+    name = "otel_ext finding tool_skipping/requested_not_executed"
+    until(lambda: tempo.named(agent.trace_id.hex(), name), "the finding span")
+    until(sidecar.delivered, "delivery")
+    assert sidecar.value("otel_ext_findings_total") == 1
+    assert len(langfuse.score_posts) == 1
