@@ -21,6 +21,7 @@ from benchmarks.payload import SEED, Shape
 from benchmarks.profiler import share_of
 
 POLL_S: Final = 0.1
+BUSY: Final = 0.25  # of a core: over it a contender is at work
 DRAIN_S_MAX: Final = 60.0
 SECOND_LOOKS: Final = 4  # a contender that retries or waits for a verdict may be quiet for some seconds and then send the rest
 FINDINGS_METRIC: Final = "otel_ext_findings_total"
@@ -103,12 +104,12 @@ def _measure(result: Result, contender: Contender, load: Load, ports: Ports, fol
     result.idle_mib = measure.memory(pid).now_mib
     with program(_load_command(contender, load, ports, folder), folder / "load.log", talk=True) as generator:
         _expect(generator, folder)
-        _await_quiet(ports, load.quiet_s)
+        _await_quiet(ports, pid, load.quiet_s)
         with share_of(contender.less, pid, folder) as share:
             before, begun = measure.cpu_seconds(pid), time.monotonic_ns()
             _tell(generator)
             said = json.loads(_expect(generator, folder))
-            _await_quiet(ports, load.quiet_s)
+            _await_quiet(ports, pid, load.quiet_s)
             result.metrics = _scrape(contender, ports)
             after, memory = measure.cpu_seconds(pid), measure.memory(pid)
         generator.wait()
@@ -203,14 +204,19 @@ def _tell(generator: subprocess.Popen[str]) -> None:
     generator.stdin.flush()
 
 
-def _await_quiet(ports: Ports, quiet_s: float) -> None:
-    """Return when nothing new has come to the sinks for *quiet_s*, or after DRAIN_S_MAX."""
+def _await_quiet(ports: Ports, pid: int, quiet_s: float) -> None:
+    """Return when for *quiet_s* nothing new has come to the sinks and *pid* has been all but idle, or after DRAIN_S_MAX.
+
+    Both, because a contender may compute for seconds between two requests: rotel compressing 65 MB does.
+    """
     end = time.monotonic() + DRAIN_S_MAX
-    seen, since = "", time.monotonic()
+    seen, used, since = "", 0.0, time.monotonic()
     while time.monotonic() < end and time.monotonic() - since < quiet_s:
         time.sleep(POLL_S)
-        if (now := fetch(ports.langfuse, "/stats")) != seen:
-            seen, since = now, time.monotonic()
+        now, cpu_s = fetch(ports.langfuse, "/stats"), measure.cpu_seconds(pid)
+        if now != seen or cpu_s - used > BUSY * POLL_S:
+            since = time.monotonic()
+        seen, used = now, cpu_s
 
 
 def _scrape(contender: Contender, ports: Ports) -> dict[str, float]:
