@@ -51,7 +51,7 @@ def _fragment(findings: Sequence[Finding], flags: int) -> bytes:
         parts.append(encode.attribute(semconv.FINDINGS, [finding.rule for finding in findings]))
     if not flags & bit(Mark.SEVERITY):
         parts.append(encode.attribute(semconv.SEVERITY, str(loudest(findings))))
-    parts += [encode.event(semconv.FINDING_EVENT, finding.time_unix_nano, _details(finding)) for finding in findings]
+    parts += [encode.event(semconv.FINDING_EVENT, finding.time_unix_nano, details(finding)) for finding in findings]
     return b"".join(parts)
 
 
@@ -81,7 +81,8 @@ def _observation(findings: Sequence[Finding], flags: int) -> bytes:
     return b"".join(encode.attribute(key, value) for key, value in attributes.items())
 
 
-def _details(finding: Finding) -> dict[str, str]:
+def details(finding: Finding) -> dict[str, str]:
+    """The attributes of the event that tells of *finding*."""
     return {
         semconv.FINDING_TYPE: finding.type,
         semconv.FINDING_RULE: finding.rule,
@@ -119,7 +120,7 @@ def _span(finding: Finding) -> bytes:
         start=finding.time_unix_nano,
         end=finding.time_unix_nano,
         attributes=attributes,
-        extra=[encode.event(semconv.FINDING_EVENT, finding.time_unix_nano, _details(finding))],
+        extra=[encode.event(semconv.FINDING_EVENT, finding.time_unix_nano, details(finding))],
     )
 
 

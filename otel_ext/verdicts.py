@@ -17,7 +17,7 @@ from otel_ext.detectors.skipping import Request, Run
 from otel_ext.judge import RUN_RULES, Judge, runs_of, started
 from otel_ext.ledger import Answer, record
 from otel_ext.model import Finding
-from otel_ext.settings import Settings
+from otel_ext.settings import NS_PER_S, Settings
 from otel_ext.tracebook import ROW, Added, FindingKey, Trace, TraceBook
 from otel_ext.wire.steps import AGENT, LLM, TOOL, Summary, summary
 from otel_ext.wire.table import GroupFlag
@@ -162,7 +162,9 @@ class Verdicts:
         An agent's own step is never taken here. No verdict has changed on False.
         """
         kind = packed[_KIND_AT]
-        trace = self.book.touch(trace_id, now_ns)
+        trace = self.book.get(trace_id)
+        if trace is None or now_ns - trace.seen_ns > NS_PER_S:  # what is quiet for minutes need not be known to the microsecond
+            trace = self.book.touch(trace_id, now_ns)
         history = trace.steps
         if kind == AGENT or (history and _ORDER.unpack_from(packed) <= _ORDER.unpack_from(history, len(history) - ROW.size)):
             return False

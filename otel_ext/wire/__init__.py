@@ -44,8 +44,8 @@ class ReadSpan(Protocol):
         attributes: dict[str, object],
         inputs: bool,
         /,
-    ) -> Single:
-        """The span with valid ids, its step if it is one, the calls it asked for, and with *inputs* the answers it was given."""
+    ) -> Single | None:
+        """The step that the span is, the calls it asked for, and with *inputs* the answers it was given; None where it is no step."""
         ...
 
 

@@ -35,8 +35,8 @@ class Codec:
         attributes: dict[str, object],
         inputs: bool,
         /,
-    ) -> tuple[list[bytes], str, list[tuple[int, str | list[str]]], int]:
-        """The columns of one span in memory: span, step, requests and answers; conversation; texts; overflow."""
+    ) -> tuple[bytes, bytes | None, bytes | None, str | None, list[tuple[int, str | list[str]]] | None] | None:
+        """One span in memory, see `otel_ext.wire.memory.Single`; None where it is no step."""
 
     def name(self, number: int) -> str:
         """Raises IndexError for a number never given out."""

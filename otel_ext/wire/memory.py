@@ -18,8 +18,9 @@ _INT64: Final = 2**63
 _TRACE_ID: Final = bytes([1]) * 16  # one trace: which one is the caller's business
 _INPUTS: Final = (Field.INPUT_MESSAGES, Field.FLAT_INPUT)
 
-# Span, step, requests and answers, packed as in `otel_ext.wire.table`; conversation; (field number, text); overflow.
-Single = tuple[list[bytes], str, list[tuple[int, "str | list[str]"]], int]
+# The packed step with the agent and the service of the span (u2 each) behind it; packed requests; packed answers; conversation;
+# (field number, text). What is not there is None.
+Single = tuple[bytes, "bytes | None", "bytes | None", "str | None", "list[tuple[int, str | list[str]]] | None"]
 
 
 class Known(NamedTuple):

@@ -26,6 +26,7 @@ from otel_ext.wire.steps import summary
 from otel_ext.wire.table import STEP_STRUCT, Column, Field, Flag, Key, Limits, NameRule, Scan, StepFlag
 
 _SPAN_PACKER: Final = struct.Struct("<IIQQQQBB5H4Q7I4id4I")
+_AGENT_AND_SERVICE: Final = struct.Struct("<HH")
 _STEP_PACKER: Final = struct.Struct(STEP_STRUCT)
 _GROUP_PACKER: Final = struct.Struct("<IIIIIIQ")
 _REQUEST_PACKER: Final = struct.Struct("<IH?xQQ")
@@ -88,15 +89,20 @@ class PureCodec:
         attributes: dict[str, object],
         inputs: bool,
         /,
-    ) -> Single:
-        """The columns of one span in memory, see `Codec`."""
+    ) -> Single | None:
+        """One span in memory, see `Codec`."""
         known = Known(self._entries, self._flat)
         payload = request(known, name, scope, service, span_id, start, end, status, attributes, inputs=inputs)
         scan = self.scan(payload)
-        arrays = [array.tobytes() for array in (scan.spans, scan.steps, scan.requests, scan.answers)]
-        at = int(scan.spans["conversation_at"][0])
-        conversation = payload[at : at + int(scan.spans["conversation_len"][0])].decode("utf-8", "replace")
-        return arrays, conversation, [(number, text) for _, number, text in scan.texts], scan.overflow
+        if not len(scan.steps):
+            return None
+        row = scan.spans[0]
+        at = int(row["conversation_at"])
+        conversation = payload[at : at + int(row["conversation_len"])].decode("utf-8", "replace")
+        names = _AGENT_AND_SERVICE.pack(int(row["agent"]), int(row["service"]))
+        texts = [(number, text) for _, number, text in scan.texts]
+        requests, answers = scan.requests.tobytes(), scan.answers.tobytes()
+        return scan.steps.tobytes() + names, requests or None, answers or None, conversation or None, texts or None
 
     def splice(self, payload: bytes, columns: Sequence[Column]) -> bytes:
         """*payload* with each span's fragments appended; every other byte stays."""

@@ -12,7 +12,9 @@ use crate::rows;
 use crate::scan::{Codec, Text};
 use crate::table::{Entry, GOALS, Kinds, Limits, Rule, Table};
 
-type Single<'py> = ([Bound<'py, PyBytes>; 4], String, Vec<(i32, Py<PyAny>)>, u64); // span, step, requests, answers
+// The step with the agent and the service of the span behind it; requests; answers; conversation; texts.
+type Single<'py> =
+    Option<(Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>, Option<String>, Option<Vec<(i32, Py<PyAny>)>>)>;
 
 pyo3::create_exception!(_native, Malformed, PyValueError);
 
@@ -109,10 +111,17 @@ impl PyCodec {
         let head = Head { name: name.as_bytes(), scope, service, span_id, start, end, status };
         let payload = memory::request(&self.0.table, &head, attributes, inputs);
         let columns = self.0.scan(&payload).map_err(malformed)?;
+        if columns.steps.is_empty() {
+            return Ok(None);
+        }
+        // Nothing is built for what is not there: most spans ask for no call, and an empty list costs as much as a full one.
+        let step = PyBytes::new(py, &[columns.steps.as_slice(), rows::agent_and_service(&columns.spans)].concat());
+        let array = |array: Vec<u8>| (!array.is_empty()).then(|| PyBytes::new(py, &array));
         let conversation = rows::conversation(&columns.spans, &payload);
-        let arrays = [columns.spans, columns.steps, columns.requests, columns.answers].map(|array| PyBytes::new(py, &array));
-        let texts = columns.texts.into_iter().map(|(_, number, value)| Ok((number, text(py, value)?))).collect::<PyResult<_>>()?;
-        Ok((arrays, String::from_utf8_lossy(conversation).into_owned(), texts, columns.overflow))
+        let conversation = (!conversation.is_empty()).then(|| String::from_utf8_lossy(conversation).into_owned());
+        let texts = columns.texts.into_iter().map(|(_, number, value)| Ok((number, text(py, value)?))).collect::<PyResult<Vec<_>>>()?;
+        let texts = (!texts.is_empty()).then_some(texts);
+        Ok(Some((step, array(columns.requests), array(columns.answers), conversation, texts)))
     }
 
     fn name(&self, number: usize) -> PyResult<String> {

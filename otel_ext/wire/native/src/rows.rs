@@ -161,7 +161,13 @@ fn fold(hash: u64) -> u32 {
     if hash == 0 { 0 } else { ((hash ^ hash >> 32) as u32).max(1) }
 }
 
+const AGENT_AT: usize = 48;
 const CONVERSATION_AT: usize = 104;
+
+/// The interned names of agent and service of a packed span, as they stand there.
+pub fn agent_and_service(span: &[u8]) -> &[u8] {
+    span.get(AGENT_AT..AGENT_AT + 4).unwrap_or_default()
+}
 
 /// The conversation id of a packed span, out of the payload that it was read from.
 pub fn conversation<'a>(span: &[u8], payload: &'a [u8]) -> &'a [u8] {

@@ -1,0 +1,116 @@
+"""The shared verdicts behind a lock, one span at a time, in the order in which spans really end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, NamedTuple
+
+from otel_ext.dialects import Text
+from otel_ext.model import Finding, StepKind
+from otel_ext.sdk.reading import LOW, Reading
+from otel_ext.settings import Settings
+from otel_ext.tracebook import Trace
+from otel_ext.verdicts import Arrival, Place, Verdicts
+from otel_ext.wire import Codec
+
+_AGENT: Final = int(StepKind.AGENT)
+_TICK_EVERY: Final = 256  # steps between two looks for quiet traces
+
+
+class Judged(NamedTuple):
+    """Findings about the span that ended, and findings about spans that have left."""
+
+    here: Sequence[Finding]
+    late: Sequence[Finding]
+
+
+CLEAN: Final = Judged((), ())
+
+
+@dataclass(slots=True)
+class _Ended:
+    trace_id: bytes
+    span_id: int
+    reading: Reading
+
+
+class Judging:
+    """Verdicts for one processor. Any thread may call; a call from inside a call (a finalizer that ends a span) waits for its end."""
+
+    def __init__(self, settings: Settings, codec: Codec) -> None:
+        skipping = replace(settings.detect.tool_skipping, settle=0)  # nothing is on its way: what ended was seen
+        self.settings = replace(settings, detect=replace(settings.detect, tool_skipping=skipping))
+        self.verdicts = Verdicts(self.settings, codec.name, codec.intern)
+        # A finalizer may run wherever Python allocates, also in here, and end a span: a plain lock would wait for itself for ever.
+        self._lock = threading.RLock()
+        self._inside = False
+        self._deferred: list[_Ended] = []
+        self._steps = 0
+
+    def after_fork(self) -> None:
+        """In a child process: the lock may have been held by a thread that is not here."""
+        self._lock = threading.RLock()
+        if self._inside:
+            self.verdicts = Verdicts(self.settings, self.verdicts.name, self.verdicts.intern)
+        self._inside = False
+
+    def trace(self, trace_id: bytes) -> Trace | None:
+        """What is known of a trace. To be read only."""
+        return self.verdicts.book.get(trace_id)
+
+    def learn_link(self, trace_id: bytes, langfuse_id: str) -> bool:
+        """The trace goes by *langfuse_id* in Langfuse."""
+        with self._lock:
+            return self.verdicts.learn_link(trace_id, langfuse_id, time.time_ns())
+
+    def take(self, trace_id: bytes, span_id: int, reading: Reading) -> Judged:
+        """Judge a step that ended."""
+        with self._lock:
+            if self._inside:
+                self._deferred.append(_Ended(trace_id, span_id, reading))
+                return CLEAN
+            self._inside = True
+            try:
+                judged = self._take(trace_id, span_id, reading)
+                while self._deferred:
+                    ended = self._deferred.pop()
+                    later = self._take(ended.trace_id, ended.span_id, ended.reading)
+                    judged = Judged(judged.here, [*judged.late, *later.here, *later.late])
+            finally:
+                self._inside = False
+        return judged
+
+    def _take(self, trace_id: bytes, span_id: int, reading: Reading) -> Judged:
+        now_ns = time.time_ns()
+        verdicts = self.verdicts
+        if verdicts.take_next(trace_id, reading.packed, reading.requests, reading.answers, now_ns):
+            return CLEAN
+        if reading.kind == _AGENT:
+            if reading.texts:
+                self._expect(trace_id, span_id, reading, now_ns)
+            if verdicts.take_agent_next(trace_id, reading.packed, reading.agent_and_service[1], now_ns):
+                return CLEAN
+        place = partial(_place, span_id, reading)
+        taken = verdicts.take(Arrival(trace_id, [reading.step], reading.packed, place, reading.requests, reading.answers), now_ns)
+        self._steps += 1
+        if not taken.given and reading.kind != _AGENT and self._steps % _TICK_EVERY:
+            return CLEAN
+        findings = [finding for finding, _ in taken.given] + verdicts.tick(now_ns)
+        if not findings:
+            return CLEAN
+        own = span_id.to_bytes(8, "big")
+        here = [finding for finding in findings if finding.span_id == own and finding.trace_id == trace_id and not finding.withdrawn]
+        return Judged(here, [finding for finding in findings if finding not in here])
+
+    def _expect(self, trace_id: bytes, span_id: int, reading: Reading, now_ns: int) -> None:
+        for number, text in reading.texts:
+            if number == Text.EXPECTED_TOOLS:
+                self.verdicts.expect(trace_id, span_id & LOW, [text] if isinstance(text, str) else text, now_ns)
+
+
+def _place(span_id: int, reading: Reading, _low: int) -> Place:
+    return Place(0, span_id, reading.step[0], *reading.agent_and_service, reading.conversation)
