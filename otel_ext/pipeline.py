@@ -172,6 +172,8 @@ class Pipeline:
 
     def _outcome(self, batch: _Batch) -> Outcome:
         spans = batch.scan.spans
+        if batch.marked and batch.repeated:
+            _mark_copies(batch)
         marked = Marked(batch.marked, spans)
         columns = [*self._links.columns(spans, batch.langfuse_ids), *mark(marked)]
         rejected = int(np.count_nonzero(spans["flags"] & np.uint32(Flag.INVALID_ID)))
@@ -268,6 +270,15 @@ class _Steps:
         at, size = int(span["conversation_at"]), int(span["conversation_len"])
         conversation = self._batch.payload[at : at + size].decode("utf-8", "replace")
         return Place(row, int(span["span_id"]), int(span["end"]), int(span["agent"]), int(span["service"]), conversation)
+
+
+def _mark_copies(batch: _Batch) -> None:
+    """A span that is in a request twice is marked twice: Langfuse keeps the copy that it reads last."""
+    spans = batch.scan.spans[["trace", "span_id"]]
+    found = {spans[row].item(): findings for row, findings in batch.marked.items()}
+    for row in batch.repeated:
+        if findings := found.get(spans[row].item()):
+            batch.marked.setdefault(row, findings)
 
 
 def _repeated(steps: Sequence[Step], fresh: Sequence[Step], rows: np.ndarray) -> list[int]:

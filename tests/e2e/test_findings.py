@@ -213,6 +213,20 @@ def test_a_redelivered_span_keeps_its_marks(both: Rig, name: str) -> None:
     assert any(rule in span.attributes.get("langfuse.observation.metadata.otel_ext.findings", []) for span in first.values())
 
 
+def test_a_span_that_is_in_a_request_twice_is_marked_twice(both: Rig) -> None:
+    """A Collector may put both deliveries of a span into one request; Langfuse keeps the last, which says what the first says."""
+    trace_id = new_trace()
+    data = samples.skipping(trace_id, now_ns())
+    both.sidecar.export(data + data)
+    until(lambda: set(both.langfuse.counts(trace_id.hex()).values()) == {2} and len(both.tempo.of(trace_id.hex())) == 2, "both copies")
+    agents = both.tempo.named(trace_id.hex(), "invoke_agent fact-checker")
+    assert [attributes_of(span).get("otel_ext.findings") for span in agents] == [["tool_skipping/expected"]] * 2
+    assert agents[0] == agents[1]
+    stored = both.langfuse.of(trace_id.hex())[agents[0].span_id.hex()]
+    assert stored.attributes["langfuse.observation.level"] == "ERROR"
+    assert len(both.sidecar.findings(trace_id.hex())) == 1
+
+
 def test_the_same_finding_has_the_same_score_id_everywhere(stage: Stage, both: Rig, inside: Callable[[dict[str, Any]], Inside]) -> None:
     """Another sidecar, or the same one after a restart, changes the score instead of adding one; so does the finding span."""
     trace_id, start_ns = new_trace(), now_ns()
