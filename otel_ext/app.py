@@ -9,45 +9,33 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from otel_ext import __version__
 from otel_ext.admin import AdminServer, Health, Row
 from otel_ext.dialects import KEYS, RULES
 from otel_ext.errors import Overloaded
-from otel_ext.exporters.base import Destination, Record, Runtime, Undelivered
+from otel_ext.exporters.base import Record, Runtime, Undelivered
 from otel_ext.exporters.delivery import Delivery
-from otel_ext.exporters.halving import CodecHalver
-from otel_ext.exporters.langfuse import LangfuseSpans
-from otel_ext.exporters.log import MemoryLog
-from otel_ext.exporters.otlp import OtlpGrpc, OtlpHttp
 from otel_ext.exporters.prometheus import Metrics
-from otel_ext.exporters.scores import LangfuseScores, ScoreOptions
+from otel_ext.intake import Intake
 from otel_ext.logs import log_finding, set_up
 from otel_ext.model import Finding, Receipt
+from otel_ext.outputs import make_outputs
 from otel_ext.pipeline import Outcome, Pipeline
 from otel_ext.receivers import ListenError, ReceiverStats
 from otel_ext.receivers.grpc import GrpcReceiver
 from otel_ext.receivers.http import HttpReceiver
 from otel_ext.selfreport import readings
-from otel_ext.settings import NS_PER_S, Langfuse, Settings, Tempo
+from otel_ext.settings import NS_PER_S, Settings
 from otel_ext.wire import NATIVE, make_codec
-from otel_ext.wire.table import Limits
+from otel_ext.wire.table import Limits, Scan
 
 TICK_S = 0.2
 CODEC = "native" if NATIVE else "python"
 INVALID_IDS = "a span's trace id must be 16 bytes and its span id 8, not all zero; such spans were left out"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One destination and which payload of an outcome is its own."""
-
-    delivery: Delivery
-    llm: bool
 
 
 class Sidecar:
@@ -69,7 +57,9 @@ class Sidecar:
         self.stats = ReceiverStats()
         self.on_finding: list[Callable[[Finding], None]] = [log_finding]
         self.undelivered: list[Undelivered] = []
-        self._make_outputs()
+        made = make_outputs(exporters, self.codec, self.runtime)
+        self.log, self.outputs, self.scores = made.log, made.outputs, made.scores
+        self.intake = Intake(self.codec, self._work)
         self._make_receivers()
         self.admin = AdminServer(settings.admin.endpoint, self.metrics, self._health, self._ready, time.monotonic)
         self.metrics.add_source(lambda: readings(self))
@@ -77,38 +67,6 @@ class Sidecar:
         self._ticking: asyncio.Task[None] | None = None
 
     # -- parts
-
-    def _make_outputs(self) -> None:
-        wanted = list(self._destinations())
-        exporters = self.settings.exporters
-        # in the order of `_destinations`
-        capacities = [section.queue_batches for section in (exporters.tempo, exporters.langfuse) if section]
-        self.log = MemoryLog(len(wanted), queue_batches=capacities, queue_bytes=exporters.queue_bytes)
-        halver = CodecHalver(self.codec)
-        self.outputs = [
-            Output(Delivery(destination, self.log.reader(index), halver, self.runtime), llm)
-            for index, (destination, llm) in enumerate(wanted)
-        ]
-        self.scores = self._make_scores(exporters.langfuse) if exporters.langfuse and exporters.langfuse.scores else None
-
-    def _destinations(self) -> Iterator[tuple[Destination, bool]]:
-        exporters = self.settings.exporters
-        if exporters.tempo:
-            yield self._tempo(exporters.tempo), False
-        if exporters.langfuse:
-            langfuse = exporters.langfuse
-            timeout_s = langfuse.timeout / NS_PER_S
-            yield LangfuseSpans(langfuse.host, langfuse.public_key, langfuse.secret_key, self.runtime, timeout_s=timeout_s), True
-
-    def _tempo(self, tempo: Tempo) -> Destination:
-        timeout_s = tempo.timeout / NS_PER_S
-        if tempo.protocol == "grpc":
-            return OtlpGrpc(tempo.endpoint, headers=tempo.headers, compression=tempo.compression, timeout_s=timeout_s)
-        return OtlpHttp(tempo.endpoint, self.runtime, headers=tempo.headers, compression=tempo.compression, timeout_s=timeout_s)
-
-    def _make_scores(self, langfuse: Langfuse) -> LangfuseScores:
-        options = ScoreOptions(environment=langfuse.environment, scores_max=langfuse.scores_max, timeout_s=langfuse.timeout / NS_PER_S)
-        return LangfuseScores(langfuse.host, langfuse.public_key, langfuse.secret_key, self.runtime, options)
 
     def _make_receivers(self) -> None:
         grpc, http = self.settings.receivers.grpc, self.settings.receivers.http
@@ -119,9 +77,12 @@ class Sidecar:
 
     async def consume(self, payload: bytes) -> Receipt:
         """Take one request: into the log of every destination, or raise and keep nothing."""
+        return await self.intake.take(payload)
+
+    def _work(self, payload: bytes, scan: Scan) -> Receipt:
         self.log.check()
         started = time.perf_counter()
-        outcome = self.pipeline.process(payload, self.runtime.now_ns())
+        outcome = self.pipeline.process(payload, self.runtime.now_ns(), scan)
         self._keep(outcome)
         self.metrics.observe(outcome.fresh, list(outcome.trace_ids))
         self.metrics.processed(time.perf_counter() - started)
@@ -136,11 +97,16 @@ class Sidecar:
             self._report(finding)
 
     def _report(self, finding: Finding) -> None:
-        self.metrics.finding(finding)
+        """Tell everybody. Spans are in the log by now: a fault here must not make their sender send them again."""
+        tells: list[Callable[[Finding], object]] = [self.metrics.finding, *self.on_finding]
         if self.scores:
-            self.scores.submit(finding)
-        for tell in self.on_finding:
-            tell(finding)
+            tells.append(self.scores.submit)
+        for tell in tells:
+            try:
+                tell(finding)
+            except Exception as error:
+                self.metrics.dropped("finding", type(error).__name__)
+                log.error("a finding could not be told: %s", type(error).__name__)
 
     async def _tick(self) -> None:
         while True:

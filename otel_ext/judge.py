@@ -1,7 +1,7 @@
 """Applies the rules to one trace: which hits its new steps make, which runs can be judged now, and what must be taken back.
 
-Two kinds of verdict. A step verdict (loops) stands as soon as the step is there. A run verdict (skipping, tokens) is asked for when the agent's
-own span arrives: it is given at once where nothing is outstanding, else once the trace has settled.
+Two kinds of verdict. A step verdict (loops) stands as soon as the step is there. A run verdict (skipping, tokens) is asked for when the
+agent's own span arrives: it is given at once where nothing is outstanding, else once the trace has settled.
 """
 
 from __future__ import annotations

@@ -108,9 +108,9 @@ class Scanner:
         return sorted(standing.values(), key=lambda finding: (finding.time_unix_nano, finding.trace_id, finding.rule))
 
     def _process(self, payload: bytes) -> Outcome:
-        spans = self.pipeline.codec.scan(payload).spans
-        self._now_ns = max(self._now_ns, int(spans["end"].max(initial=0)))
-        outcome = self.pipeline.process(payload, self._now_ns)
+        scan = self.pipeline.codec.scan(payload)
+        self._now_ns = max(self._now_ns, int(scan.spans["end"].max(initial=0)))
+        outcome = self.pipeline.process(payload, self._now_ns, scan)
         self.spans += outcome.spans
         self.traces.update(outcome.trace_ids)
         return outcome

@@ -14,19 +14,20 @@ from typing import Final
 
 import numpy as np
 
-from otel_ext.correlate.links import SpanLinks
+from otel_ext.correlate.links import InLangfuse, SpanLinks
 from otel_ext.correlate.projection import LlmLinks
 from otel_ext.correlate.tree import LlmTree
-from otel_ext.detectors.base import SPAN, Step, hollow
+from otel_ext.detectors.base import SPAN, Step
 from otel_ext.detectors.skipping import Request
 from otel_ext.dialects import Text
 from otel_ext.findings import Marked, finding_spans, mark, mark_observations
 from otel_ext.ledger import Answer, request_of
 from otel_ext.model import Finding, StepKind
 from otel_ext.settings import Settings
-from otel_ext.tracebook import ROW
+from otel_ext.tracebook import ROW, Trace
 from otel_ext.verdicts import Arrival, Place, Taken, Verdicts
 from otel_ext.wire import Codec
+from otel_ext.wire.names import fold
 from otel_ext.wire.steps import Summary
 from otel_ext.wire.table import SPAN as SPAN_ROW
 from otel_ext.wire.table import Column, Flag, Scan
@@ -34,7 +35,7 @@ from otel_ext.wire.table import Column, Flag, Scan
 _LOW: Final = 0xFFFFFFFF
 _OPAQUE: Final = np.dtype((np.void, SPAN_ROW.itemsize))
 _NO_SPANS: Final = np.zeros(0, dtype=SPAN_ROW)
-_HOLLOW: Final = np.array([hollow((0, 0, 0, flags, 0, 0, 0, 0)) for flags in range(256)])
+_INVALID: Final = np.uint32(Flag.INVALID_ID)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,8 @@ class _Batch:
     payload: bytes
     scan: Scan
     now_ns: int
-    langfuse_ids: list[str]
+    own: bytearray  # 1 a trace known to be in Langfuse under its own id
+    other: dict[int, str] = field(default_factory=dict)  # by trace: the id that one goes by there instead
     findings: list[Finding] = field(default_factory=list)
     marked: dict[int, list[Finding]] = field(default_factory=dict)  # row -> findings that go onto that span
     unplaced: list[Finding] = field(default_factory=list)  # findings whose span is not in this payload
@@ -94,7 +96,7 @@ class Pipeline:
         if not len(scan.spans):
             return Outcome()
         self.dropped["wire_overflow"] += scan.overflow
-        batch = _Batch(payload, scan, now_ns, [""] * len(scan.trace_ids))
+        batch = _Batch(payload, scan, now_ns, bytearray(len(scan.trace_ids)))
         self._read_texts(batch)
         self._read_calls(batch)
         self._take_steps(batch)
@@ -120,14 +122,10 @@ class Pipeline:
     def _read_calls(self, batch: _Batch) -> None:
         """Requests and answers by trace, less those that a tool span of the same payload settles: in a healthy run, all."""
         scan = batch.scan
-        if not len(scan.requests) and not len(scan.answers):
-            return
-        ran = _calls_run(scan)
         for rows, take in ((scan.requests, _take_request), (scan.answers, _take_answer)):
-            traces = scan.spans["trace"][rows["row"]]
-            calls = _fold(rows["call_id"])
-            for at in np.flatnonzero(~np.isin(_pair(traces, calls), ran)).tolist():
-                take(batch, int(traces[at]), int(calls[at]), at)
+            if not rows["settled"].all():
+                for at in np.flatnonzero(rows["settled"] == 0).tolist():
+                    take(batch, int(scan.spans["trace"][rows["row"][at]]), fold(int(rows["call_id"][at])), at)
 
     def _take_steps(self, batch: _Batch) -> None:
         scan = batch.scan
@@ -141,14 +139,14 @@ class Pipeline:
             if not asked and not answered:
                 packed = steps.packed(first, count)
                 if self.verdicts.take_clean(trace_id, packed, summary, span_id, service, batch.now_ns):
-                    batch.langfuse_ids[index] = trace_id.hex()
+                    batch.own[index] = 1
                     continue
             arrival = steps.arrival(trace_id, first, count, summary, asked, answered)
             self._note(batch, index, arrival, self.verdicts.take(arrival, batch.now_ns), first)
 
     @staticmethod
     def _note(batch: _Batch, index: int, arrival: Arrival, taken: Taken, first: int) -> None:
-        batch.langfuse_ids[index] = taken.trace.langfuse_id or arrival.trace_id.hex()
+        _know(batch, index, taken.trace)
         if len(taken.fresh) < len(arrival.steps):
             rows = batch.scan.step_rows[first : first + len(arrival.steps)]
             batch.repeated += _repeated(arrival.steps, taken.fresh, rows)
@@ -167,17 +165,18 @@ class Pipeline:
     def _look_up_links(self, batch: _Batch) -> None:
         """Traces that have only other spans in this payload, and were seen to be in Langfuse before."""
         for index, trace_id in enumerate(batch.scan.trace_ids):
-            if not batch.langfuse_ids[index] and (trace := self.verdicts.book.get(trace_id)):
-                batch.langfuse_ids[index] = trace.langfuse_id or (trace_id.hex() if trace.steps else "")
+            if not batch.own[index] and index not in batch.other and (trace := self.verdicts.book.get(trace_id)):
+                _know(batch, index, trace)
 
     def _outcome(self, batch: _Batch) -> Outcome:
         spans = batch.scan.spans
         if batch.marked and batch.repeated:
             _mark_copies(batch)
         marked = Marked(batch.marked, spans)
-        columns = [*self._links.columns(spans, batch.langfuse_ids), *mark(marked)]
-        rejected = int(np.count_nonzero(spans["flags"] & np.uint32(Flag.INVALID_ID)))
-        llm, llm_spans = self._llm(batch, marked) if self.with_llm else (b"", 0)
+        known = InLangfuse(np.frombuffer(batch.own, np.bool_), batch.other)
+        columns = [*self._links.columns(spans, known), *self._marks(marked)]
+        rejected = int(np.count_nonzero(spans["flags"] & _INVALID))
+        llm, llm_spans = self._llm(batch, known, marked) if self.with_llm else (b"", 0)
         return Outcome(
             full=self._full(batch, columns, rejected) + finding_spans(batch.unplaced),
             llm=llm,
@@ -189,22 +188,24 @@ class Pipeline:
             trace_ids=batch.scan.trace_ids,
         )
 
+    def _marks(self, marked: Marked) -> list[Column]:
+        return mark(marked)
+
     def _full(self, batch: _Batch, columns: Sequence[Column], rejected: int) -> bytes:
         if not rejected:
             return self.codec.splice(batch.payload, columns)
         spans = batch.scan.spans
-        keep = (spans["flags"] & np.uint32(Flag.INVALID_ID) == 0).astype(np.uint8)
+        keep = (spans["flags"] & _INVALID == 0).astype(np.uint8)
         return self.codec.project(batch.payload, keep, spans["parent_id"], columns) if keep.any() else b""
 
-    def _llm(self, batch: _Batch, marked: Marked) -> tuple[bytes, int]:
+    def _llm(self, batch: _Batch, known: InLangfuse, marked: Marked) -> tuple[bytes, int]:
         spans = batch.scan.spans
         branch = self.tree.branch(spans)
         count = int(np.count_nonzero(branch.keep))
         if not count:
             return b"", 0
-        links = self._llm_links.columns(spans, branch, batch.scan.trace_ids, batch.langfuse_ids)
-        columns = [*links, *mark_observations(marked), self._llm_links.own_ids(spans)]
-        return self.codec.project(batch.payload, branch.keep.astype(np.uint8), branch.parents, columns), count
+        columns = [*self._llm_links.columns(spans, branch, known), *mark_observations(marked)]
+        return self.codec.project(batch.payload, branch.keep, branch.parents, columns), count
 
     # -- time
 
@@ -293,23 +294,11 @@ def _repeated(steps: Sequence[Step], fresh: Sequence[Step], rows: np.ndarray) ->
     return repeated
 
 
-def _fold(hashes: np.ndarray) -> np.ndarray:
-    """32 bits of each 64-bit hash, as the codec folds them into steps."""
-    folded = (hashes ^ (hashes >> np.uint64(32))) & np.uint64(_LOW)
-    absent: np.ndarray = np.where((folded == 0) & (hashes != 0), np.uint64(1), folded)
-    return absent
-
-
-def _pair(traces: np.ndarray, calls: np.ndarray) -> np.ndarray:
-    return traces.astype(np.uint64) << np.uint64(32) | calls
-
-
-def _calls_run(scan: Scan) -> np.ndarray:
-    """(trace, call id) of every tool span of the payload that shows that the tool ran."""
-    steps = scan.steps
-    traces = np.repeat(scan.groups["trace"], scan.groups["count"])
-    ran = (steps["kind"] == StepKind.TOOL) & (steps["c"] != 0) & ~_HOLLOW[steps["flags"]]
-    return _pair(traces[ran], steps["c"][ran].astype(np.uint64))
+def _know(batch: _Batch, index: int, trace: Trace) -> None:
+    if trace.langfuse_id:
+        batch.other[index] = trace.langfuse_id
+    elif trace.steps:
+        batch.own[index] = 1
 
 
 def _fresh(batch: _Batch) -> np.ndarray:

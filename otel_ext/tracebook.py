@@ -1,7 +1,7 @@
 """Open traces: what is remembered of each, compactly and within bounds.
 
-A trace keeps its steps as packed rows (28 bytes each), sorted by what happened and not by what arrived, so that verdicts are a function of the
-run and not of batching. No I/O, no clock: times come in.
+A trace keeps its steps as packed rows (28 bytes each), sorted by what happened and not by what arrived, so that verdicts are a function of
+the run and not of batching. No I/O, no clock: times come in.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -12,11 +13,10 @@ from otel_ext.correlate import urls
 from otel_ext.dialects import Mark
 from otel_ext.model import StepKind
 from otel_ext.settings import Links
-from otel_ext.wire.encode import attribute
-from otel_ext.wire.table import MARK_SHIFT, NAME_OTHER, Column, Flag
+from otel_ext.wire.encode import attribute, id_attribute
+from otel_ext.wire.table import MARK_SHIFT, NAME_OTHER, Column, Flag, IdColumn
 
 _NO_BYTES: Final = b""
-_MODEL_ID: Final = "0123456789abcdef" * 2
 
 
 def bit(mark: Mark) -> int:
@@ -40,56 +40,77 @@ class NameFragments:
         return self.fragments
 
 
-class IdFragment:
-    """An attribute whose text is *template* with a trace id in it; b"" for no id. Ids of 32 characters are set into bytes made once."""
+@dataclass(frozen=True, slots=True)
+class InLangfuse:
+    """Which traces of a payload are known to be in Langfuse: `own[t]` under the trace's own id, `other[t]` names another id."""
 
-    def __init__(self, key: str, template: str) -> None:
+    own: np.ndarray  # bool a trace
+    other: Mapping[int, str]
+
+    def rows(self, traces: np.ndarray) -> np.ndarray:
+        """Rows of traces known under their own id."""
+        if self.own.all():
+            return np.ones(len(traces), dtype=np.bool_)
+        # a payload of refused spans alone has rows, and no trace
+        return self.own[traces] if len(self.own) else np.zeros(len(traces), dtype=np.bool_)
+
+
+class IdLink:
+    """One attribute whose text is *template* with the trace's id in it: set in by the codec, but for traces that go by another id."""
+
+    def __init__(self, key: str, template: str = urls.ID) -> None:
         self._key = key
         self._template = template
-        model = attribute(key, urls.fill(template, _MODEL_ID))
-        self._before, _, self._after = model.partition(_MODEL_ID.encode())
+        self._around = id_attribute(key, template)
 
-    def __call__(self, trace_id: str) -> bytes:
-        if len(trace_id) == len(_MODEL_ID) and trace_id.isalnum() and trace_id.isascii():
-            return self._before + trace_id.encode() + self._after
-        return attribute(self._key, urls.fill(self._template, trace_id)) if trace_id else _NO_BYTES
+    def columns(self, rows: np.ndarray, traces: np.ndarray, known: InLangfuse) -> Iterator[Column]:
+        """For the *rows* that may have it."""
+        yield IdColumn(rows & known.rows(traces), *self._around, of_span=False)
+        if known.other:
+            fragments = [_NO_BYTES, *(attribute(self._key, urls.fill(self._template, other)) for other in known.other.values())]
+            numbers = np.zeros(len(known.own), dtype=np.uint32)
+            numbers[list(known.other)] = np.arange(1, len(fragments), dtype=np.uint32)
+            yield np.where(rows, numbers[traces], np.uint32(0)).astype(np.uint32), fragments
 
 
 class SpanLinks:
     """What Tempo's copy of each span gains (design 1.4)."""
 
     def __init__(self, links: Links, name: Callable[[int], str]) -> None:
-        self._page = urls.langfuse_template(links)
-        self._id = IdFragment(semconv.LANGFUSE_TRACE_ID, urls.ID)
-        self._url = IdFragment(semconv.LANGFUSE_TRACE_URL, self._page)
+        page = urls.langfuse_template(links)
+        self._id = IdLink(semconv.LANGFUSE_TRACE_ID)
+        self._url = IdLink(semconv.LANGFUSE_TRACE_URL, page) if page else None
         self._models = NameFragments(semconv.LANGFUSE_MODEL, name)
         self._tools = NameFragments(semconv.MCP_TOOL, name)
 
-    def columns(self, spans: np.ndarray, langfuse_ids: Sequence[str]) -> list[Column]:
-        """Fragments for *spans*; `langfuse_ids[t]` is the Langfuse id of trace t, or "" while it is not known to be there."""
-        flags, kind = spans["flags"], spans["kind"]
-        trace = spans["trace"] + np.uint32(1)
-        columns: list[Column] = [(_unless(flags, Mark.LANGFUSE_TRACE_ID, trace), self._ids(langfuse_ids))]
-        if self._page:
-            roots = (spans["parent_id"] == 0) | (flags & Flag.REMOTE_PARENT != 0) | (kind == StepKind.AGENT)
-            columns.append((_unless(flags, Mark.LANGFUSE_TRACE_URL, np.where(roots, trace, 0)), self._urls(langfuse_ids)))
-        columns.append(self._named(flags, Mark.LANGFUSE_MODEL, kind == StepKind.LLM, spans["model"], self._models))
-        columns.append(self._named(flags, Mark.MCP_TOOL, kind == StepKind.TOOL, spans["tool"], self._tools))
+    def columns(self, spans: np.ndarray, known: InLangfuse) -> list[Column]:
+        """Fragments for *spans*."""
+        flags, kind, traces = spans["flags"], spans["kind"], spans["trace"]
+        columns = list(self._id.columns(flags & _TAKEN_ID == 0, traces, known))
+        if self._url:
+            roots = (spans["parent_id"] == 0) | (kind == _AGENT) | (flags & _REMOTE != 0)
+            columns += self._url.columns(roots & (flags & _TAKEN_URL == 0), traces, known)
+        columns.append(_named((kind == _LLM) & (flags & _TAKEN_MODEL == 0), spans["model"], self._models))
+        columns.append(_named((kind == _TOOL) & (flags & _TAKEN_TOOL == 0), spans["tool"], self._tools))
         return columns
 
-    def _ids(self, langfuse_ids: Sequence[str]) -> list[bytes]:
-        return [_NO_BYTES, *map(self._id, langfuse_ids)]
 
-    def _urls(self, langfuse_ids: Sequence[str]) -> list[bytes]:
-        return [_NO_BYTES, *map(self._url, langfuse_ids)]
-
-    @staticmethod
-    def _named(flags: np.ndarray, mark: Mark, where: np.ndarray, names: np.ndarray, table: NameFragments) -> Column:
-        indices = _unless(flags, mark, np.where(where, names, np.uint32(0)).astype(np.uint32))
-        return indices, table.upto(int(indices.max(initial=0)))
+def _named(rows: np.ndarray, names: np.ndarray, table: NameFragments) -> Column:
+    indices = np.where(rows, names, np.uint16(0)).astype(np.uint32)
+    return indices, table.upto(int(indices.max(initial=0)))
 
 
-def _unless(flags: np.ndarray, mark: Mark, indices: np.ndarray) -> np.ndarray:
-    """*indices*, 0 where the span carries the key already or its ids are invalid."""
-    taken = flags & np.uint32(bit(mark) | Flag.INVALID_ID) != 0
-    return np.where(taken, np.uint32(0), indices).astype(np.uint32, copy=False)
+def taken(mark: Mark) -> np.uint32:
+    """Flags of a span that must not gain the key: it carries one, or its ids are invalid."""
+    return np.uint32(bit(mark) | Flag.INVALID_ID)
+
+
+# Plain numbers, made once: a payload of a few spans pays for every look at an enum.
+_TAKEN_ID: Final = taken(Mark.LANGFUSE_TRACE_ID)
+_TAKEN_URL: Final = taken(Mark.LANGFUSE_TRACE_URL)
+_TAKEN_MODEL: Final = taken(Mark.LANGFUSE_MODEL)
+_TAKEN_TOOL: Final = taken(Mark.MCP_TOOL)
+_REMOTE: Final = np.uint32(Flag.REMOTE_PARENT)
+_AGENT: Final = np.uint8(StepKind.AGENT)
+_LLM: Final = np.uint8(StepKind.LLM)
+_TOOL: Final = np.uint8(StepKind.TOOL)

@@ -12,7 +12,7 @@ ID: Final = "{trace_id}"
 
 
 def langfuse_template(links: Links) -> str:
-    """The trace's page with `{trace_id}` in it. The long form: the short one looks traces up in a table that newer Langfuse servers leave empty."""
+    """The trace's page with `{trace_id}` in it. The long form: newer Langfuse servers leave the table empty that the short one reads."""
     if not links.langfuse_url:
         return ""
     project = f"/project/{quote(links.langfuse_project)}/traces/" if links.langfuse_project else "/trace/"
