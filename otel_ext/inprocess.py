@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from otel_ext.configfile import build, load
 from otel_ext.errors import ConfigError
+from otel_ext.fanout import FanOut
 from otel_ext.model import Finding
 from otel_ext.sdk.processor import Processor
 from otel_ext.sdk.stats import Stats
@@ -43,7 +44,9 @@ class AgentSpanProcessor(Processor):
             sections = {name: value for name, value in given.items() if value is not None}
             settings = build(sections, os.environ if environ is None else environ)
         stats = Stats()
-        super().__init__(settings, on_finding=on_finding, baggage=baggage, sink=None, stats=stats)
+        wanted = settings.exporters.tempo or settings.exporters.langfuse
+        sink = FanOut(settings, stats) if wanted else None
+        super().__init__(settings, on_finding=on_finding, baggage=baggage, sink=sink, stats=stats)
 
     @classmethod
     def from_config(

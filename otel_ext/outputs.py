@@ -1,0 +1,66 @@
+"""The destinations that a configuration names, with their queues: one set for the sidecar, one for each processor inside an application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from otel_ext.exporters.base import Destination, Runtime
+from otel_ext.exporters.delivery import Delivery
+from otel_ext.exporters.halving import CodecHalver
+from otel_ext.exporters.langfuse import LangfuseSpans
+from otel_ext.exporters.log import MemoryLog
+from otel_ext.exporters.otlp import OtlpGrpc, OtlpHttp
+from otel_ext.exporters.scores import LangfuseScores, ScoreOptions
+from otel_ext.settings import NS_PER_S, Exporters, Langfuse, Tempo
+from otel_ext.wire import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One destination and which payload of an outcome is its own."""
+
+    delivery: Delivery
+    llm: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """All destinations over one log, and the lane of the scores where there is one."""
+
+    log: MemoryLog
+    outputs: list[Output]
+    scores: LangfuseScores | None
+
+
+def make_outputs(exporters: Exporters, codec: Codec, runtime: Runtime) -> Outputs:
+    """Nothing is opened or started."""
+    wanted = list(_destinations(exporters, runtime))
+    # in the order of `_destinations`
+    capacities = [section.queue_batches for section in (exporters.tempo, exporters.langfuse) if section]
+    log = MemoryLog(len(wanted), queue_batches=capacities, queue_bytes=exporters.queue_bytes)
+    halver = CodecHalver(codec)
+    outputs = [Output(Delivery(destination, log.reader(index), halver, runtime), llm) for index, (destination, llm) in enumerate(wanted)]
+    langfuse = exporters.langfuse
+    return Outputs(log, outputs, _scores(langfuse, runtime) if langfuse and langfuse.scores else None)
+
+
+def _destinations(exporters: Exporters, runtime: Runtime) -> Iterator[tuple[Destination, bool]]:
+    if exporters.tempo:
+        yield _tempo(exporters.tempo, runtime), False
+    if exporters.langfuse:
+        langfuse = exporters.langfuse
+        timeout_s = langfuse.timeout / NS_PER_S
+        yield LangfuseSpans(langfuse.host, langfuse.public_key, langfuse.secret_key, runtime, timeout_s=timeout_s), True
+
+
+def _tempo(tempo: Tempo, runtime: Runtime) -> Destination:
+    timeout_s = tempo.timeout / NS_PER_S
+    if tempo.protocol == "grpc":
+        return OtlpGrpc(tempo.endpoint, headers=tempo.headers, compression=tempo.compression, timeout_s=timeout_s)
+    return OtlpHttp(tempo.endpoint, runtime, headers=tempo.headers, compression=tempo.compression, timeout_s=timeout_s)
+
+
+def _scores(langfuse: Langfuse, runtime: Runtime) -> LangfuseScores:
+    options = ScoreOptions(environment=langfuse.environment, scores_max=langfuse.scores_max, timeout_s=langfuse.timeout / NS_PER_S)
+    return LangfuseScores(langfuse.host, langfuse.public_key, langfuse.secret_key, runtime, options)
