@@ -3,6 +3,7 @@
 
 pub mod evaluate;
 pub mod flat;
+pub mod markers;
 pub mod messages;
 pub mod names;
 pub mod reader;

@@ -82,6 +82,18 @@ impl Names {
         (number, false)
     }
 
+    /// How many numbers are given out.
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Forgets the names from number `count` on.
+    pub fn truncate(&mut self, count: usize) {
+        for name in self.list.drain(count.min(self.list.len())..) {
+            self.numbers.remove(&name);
+        }
+    }
+
     pub fn name(&self, number: usize) -> Option<&str> {
         self.list.get(number).map(AsRef::as_ref)
     }

@@ -68,7 +68,6 @@ struct PyCodec(Box<Codec>);
 #[pymethods]
 impl PyCodec {
     #[new]
-    #[expect(clippy::needless_pass_by_value)] // arguments extracted from Python are owned
     fn new(keys: Vec<KeyArgument>, rules: Vec<RuleArgument>, limits: [usize; 5], markers: Vec<Vec<u8>>) -> PyResult<Self> {
         let goal = |number: usize| GOALS.get(number).copied().ok_or_else(|| PyValueError::new_err(format!("there is no field {number}")));
         let entry = |(name, field, rank, values, kinds): KeyArgument| {
@@ -81,7 +80,7 @@ impl PyCodec {
         let rules = rules.into_iter().map(rule).collect::<PyResult<Vec<_>>>()?;
         let [depth_max, names_max, name_bytes_max, requests_max, answers_max] = limits;
         let limits = Limits { depth_max, names_max, name_bytes_max, requests_max, answers_max };
-        Ok(Self(Box::new(Codec::new(Table::new(keys, &rules), limits, &markers))))
+        Ok(Self(Box::new(Codec::new(Table::new(keys, &rules), limits, markers))))
     }
 
     fn scan<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Columns<'py>> {

@@ -130,6 +130,25 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The content of the next field where that has this tag, of one byte, and a length of one or two; else nothing has happened. Reads the
+    /// same as `next_field`, in half the time.
+    #[inline]
+    pub fn next_short(&mut self, tag: u32) -> Option<(usize, usize)> {
+        let (first, rest) = self.data.get(self.pos..)?.split_first()?;
+        let (head, length) = match rest {
+            [length @ ..0x80, ..] => (2, usize::from(*length)),
+            [low, high @ ..0x80, ..] => (3, usize::from(low & 0x7f) | usize::from(*high) << 7),
+            _ => return None,
+        };
+        let start = self.pos + head;
+        let end = start + length;
+        if u32::from(*first) != tag || end > self.data.len() {
+            return None;
+        }
+        self.pos = end;
+        Some((start, end))
+    }
+
     /// The next field, or None at the end of the message.
     #[inline(always)]
     #[allow(clippy::inline_always)] // a field is seven words: returned through memory it costs more than it is read with

@@ -6,12 +6,14 @@
 //!          13 links { 4 attributes }  15 status { 3 code }  16 flags
 //! ```
 //! Fields come in any order, so a resource and a scope are read once for themselves and once for what is below them; that order also
-//! decides which of several faults is reported.
+//! decides which of several faults is reported. Looking for the scope first means a step to every span, each a wait for memory, so it is
+//! taken on trust that the scope comes before its spans: where it does not, or anything else is wrong, the payload is read again with care.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::evaluate::Scratch;
+use crate::markers::Markers;
 use crate::names::{Names, Seeded};
 use crate::reader::{Cursor, FIXED32, FIXED64, LEN, Reason, Result, VARINT, malformed};
 use crate::rows::{self, Span, Step, Summary};
@@ -51,7 +53,7 @@ const REMOTE: u64 = 0x300; // SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK and SPAN_FLA
 pub struct Codec {
     pub table: Table,
     pub limits: Limits,
-    pub markers: Vec<memchr::memmem::Finder<'static>>,
+    pub markers: Markers,
     pub tool_call: memchr::memmem::Finder<'static>,
     names: Mutex<Names>,
 }
@@ -77,10 +79,9 @@ pub struct Columns {
 }
 
 impl Codec {
-    pub fn new(table: Table, limits: Limits, markers: &[Vec<u8>]) -> Self {
+    pub fn new(table: Table, limits: Limits, markers: Vec<Vec<u8>>) -> Self {
         let names = Mutex::new(Names::new(limits.names_max, limits.name_bytes_max));
-        let markers = markers.iter().map(|marker| memchr::memmem::Finder::new(marker).into_owned()).collect();
-        Self { table, limits, markers, tool_call: memchr::memmem::Finder::new(b"tool_call"), names }
+        Self { table, limits, markers: Markers::new(markers), tool_call: memchr::memmem::Finder::new(b"tool_call"), names }
     }
 
     pub fn names(&self) -> MutexGuard<'_, Names> {
@@ -92,10 +93,23 @@ impl Codec {
         if u32::try_from(payload.len()).is_err() {
             return malformed(Reason::Size(payload.len()), 0);
         }
+        let names = &mut self.names();
+        let known = names.count();
+        if let Some(columns) = self.read(payload, names, false)? {
+            return Ok(columns);
+        }
+        names.truncate(known); // so that they are numbered in the order of the second reading
+        Ok(self.read(payload, names, true)?.unwrap_or_default())
+    }
+
+    /// The columns; None where that needs more care.
+    fn read(&self, payload: &[u8], names: &mut Names, careful: bool) -> Result<Option<Columns>> {
         let mut scanner = Scanner {
             payload,
             codec: self,
-            names: &mut self.names(),
+            names,
+            careful,
+            misplaced: false,
             values: Values { payload, depth_max: self.limits.depth_max },
             columns: Columns { spans: Vec::with_capacity(payload.len() / 2), ..Columns::default() },
             scratch: Scratch::default(),
@@ -106,13 +120,11 @@ impl Codec {
             service: b"",
             scope: b"",
         };
-        let mut cursor = Cursor::new(payload, 0, payload.len());
-        while let Some(field) = cursor.next_field()? {
-            if field.tag == RESOURCE_SPANS {
-                scanner.resource_spans(field.start, field.end)?;
-            }
+        let outcome = scanner.request();
+        if !careful && (scanner.misplaced || outcome.is_err()) {
+            return Ok(None);
         }
-        Ok(scanner.finish())
+        outcome.map(|()| Some(scanner.finish()))
     }
 }
 
@@ -120,6 +132,8 @@ pub(crate) struct Scanner<'a> {
     pub payload: &'a [u8],
     pub codec: &'a Codec,
     pub names: &'a mut Names,
+    careful: bool,
+    misplaced: bool, // a scope was met after spans of it
     pub values: Values<'a>,
     pub columns: Columns,
     pub scratch: Scratch<'a>,
@@ -144,6 +158,16 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn slice(&self, start: usize, end: usize) -> &'a [u8] {
         self.payload.get(start..end).unwrap_or_default()
+    }
+
+    fn request(&mut self) -> Result<()> {
+        let mut cursor = Cursor::new(self.payload, 0, self.payload.len());
+        while let Some(field) = cursor.next_field()? {
+            if field.tag == RESOURCE_SPANS {
+                self.resource_spans(field.start, field.end)?;
+            }
+        }
+        Ok(())
     }
 
     fn resource_spans(&mut self, start: usize, end: usize) -> Result<()> {
@@ -187,16 +211,24 @@ impl<'a> Scanner<'a> {
 
     fn scope_spans(&mut self, start: usize, end: usize) -> Result<()> {
         self.scope = b"";
-        let mut cursor = Cursor::new(self.payload, start, end);
-        while let Some(field) = cursor.next_field()? {
-            if field.tag == SCOPE {
-                self.scope(field.start, field.end)?;
+        if self.careful {
+            let mut cursor = Cursor::new(self.payload, start, end);
+            while let Some(field) = cursor.next_field()? {
+                if field.tag == SCOPE {
+                    self.scope(field.start, field.end)?;
+                }
             }
         }
+        let first = self.row;
         let mut cursor = Cursor::new(self.payload, start, end);
         while let Some(field) = cursor.next_field()? {
-            if field.tag == SPANS {
-                self.span(field.start, field.end)?;
+            match field.tag {
+                SPANS => self.span(field.start, field.end)?,
+                SCOPE if !self.careful => {
+                    self.misplaced |= self.row > first;
+                    self.scope(field.start, field.end)?;
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -219,13 +251,15 @@ impl<'a> Scanner<'a> {
         let mut head = Head { trace_id: b"", span_id: b"", parent_id: b"", name: b"" };
         self.scratch.clear();
         let mut cursor = Cursor::new(self.payload, start, end);
-        while let Some(field) = cursor.next_field()? {
+        loop {
+            while let Some((start, end)) = cursor.next_short(ATTRIBUTES) {
+                self.attribute(start, end)?;
+            }
+            let Some(field) = cursor.next_field()? else {
+                break;
+            };
             match field.tag {
-                ATTRIBUTES => {
-                    let pair = self.values.key_value(field.start, field.end, 1)?;
-                    let key = self.slice(pair.key_start, pair.key_end);
-                    self.scratch.attribute(&self.codec.table, self.payload, key, pair.value);
-                }
+                ATTRIBUTES => self.attribute(field.start, field.end)?,
                 TRACE_ID => head.trace_id = self.slice(field.start, field.end),
                 SPAN_ID => head.span_id = self.slice(field.start, field.end),
                 PARENT_ID => head.parent_id = self.slice(field.start, field.end),
@@ -240,6 +274,14 @@ impl<'a> Scanner<'a> {
             }
         }
         self.end_of_span(span, &head);
+        Ok(())
+    }
+
+    #[inline]
+    fn attribute(&mut self, start: usize, end: usize) -> Result<()> {
+        let pair = self.values.key_value(start, end, 1)?;
+        let key = self.slice(pair.key_start, pair.key_end);
+        self.scratch.attribute(&self.codec.table, self.payload, key, pair.value);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What a model call answered and asked for, and what it was told: from whichever source of the span yields it first.
 
+use memchr::memchr;
+
 use crate::evaluate::Source;
 use crate::flat::{self, Part};
 use crate::messages::Json;
@@ -11,6 +13,7 @@ use crate::unescape::unescape;
 use crate::value::Member;
 
 const REFUSAL_BYTES_MAX: usize = 256;
+const GUARDED_BYTES_MIN: usize = 512; // what is shorter is read as fast as it is searched
 
 /// The hash and length of all `pieces` together.
 fn join<'p>(pieces: impl Iterator<Item = &'p [u8]>, buffer: &mut Vec<u8>) -> (u64, u32) {
@@ -33,19 +36,18 @@ fn join<'p>(pieces: impl Iterator<Item = &'p [u8]>, buffer: &mut Vec<u8>) -> (u6
 /// The hash of an id: a string without its escapes, so that it equals the same id in an attribute.
 fn id_hash(id: Option<Json>) -> u64 {
     match id {
-        Some(json) if json.is_string && json.raw.contains(&b'\\') => hash(&unescape(json.raw)),
+        Some(json) if json.is_string && memchr(b'\\', json.raw).is_some() => hash(&unescape(json.raw)),
         Some(json) => hash(json.raw),
         None => 0,
     }
 }
 
 fn intern_json(names: &mut Names, raw: &[u8]) -> (u16, bool) {
-    if raw.contains(&b'\\') { names.intern(&unescape(raw)) } else { names.intern(raw) }
+    if memchr(b'\\', raw).is_some() { names.intern(&unescape(raw)) } else { names.intern(raw) }
 }
 
 fn refused(codec: &Codec, response: &[u8]) -> bool {
-    let head = response.get(..REFUSAL_BYTES_MAX).unwrap_or(response).to_ascii_lowercase();
-    codec.markers.iter().any(|marker| marker.find(&head).is_some())
+    codec.markers.any_in(response.get(..REFUSAL_BYTES_MAX).unwrap_or(response))
 }
 
 /// Appends the rows of one span, up to its limits; the rest is counted.
@@ -186,7 +188,7 @@ impl<'a> Scanner<'a> {
 
     fn read_answers(&mut self, source: &Source) -> usize {
         let json = source.value.bytes(self.payload);
-        if source.value.member != Member::String || self.codec.tool_call.find(json).is_none() {
+        if source.value.member != Member::String || json.len() >= GUARDED_BYTES_MIN && self.codec.tool_call.find(json).is_none() {
             return 0;
         }
         let mut messages = std::mem::take(&mut self.scratch.messages);

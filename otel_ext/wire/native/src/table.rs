@@ -119,8 +119,48 @@ pub struct Limits {
     pub answers_max: usize,
 }
 
+/// Both ends of a key, overlapping, and its length: all of a key of up to 32 bytes, and enough of a longer one to find it by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Print {
+    length: usize,
+    head: [u64; 2],
+    tail: [u64; 2],
+}
+
+const PRINT_BYTES: usize = 32;
+
+impl Print {
+    #[inline]
+    fn of(key: &[u8]) -> Self {
+        let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+        let (head, tail) = if let (Some(first), Some(last)) = (key.first_chunk::<16>(), key.last_chunk::<16>()) {
+            (halves(first), halves(last))
+        } else if let (Some(first), Some(last)) = (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+            ([word(first), word(last)], [0; 2])
+        } else {
+            ([key.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0], [0; 2])
+        };
+        Self { length: key.len(), head, tail }
+    }
+
+    #[inline]
+    fn hash(&self) -> usize {
+        let [a, b] = self.head;
+        let [c, d] = self.tail;
+        let mixed = (a ^ d.rotate_left(29)).wrapping_add(b ^ c.rotate_left(17)).wrapping_add(self.length as u64);
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
+    }
+}
+
+#[inline]
+fn halves(bytes: &[u8; 16]) -> [u64; 2] {
+    let both = u128::from_le_bytes(*bytes);
+    [both as u64, (both >> 64) as u64]
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
+    print: Print,
     first: u32,
     count: u32, // 0: free
 }
@@ -168,12 +208,13 @@ impl Table {
         let mask = slots.len() - 1;
         let mut first = 0;
         for group in exact.chunk_by(|a, b| a.name == b.name) {
-            let mut at = group.first().map_or(0, |entry| key_hash(&entry.name));
+            let print = group.first().map_or_else(Print::default, |entry| Print::of(&entry.name));
+            let mut at = print.hash();
             while slots.get(at & mask).is_some_and(|slot| slot.count > 0) {
                 at += 1;
             }
             if let Some(slot) = slots.get_mut(at & mask) {
-                *slot = Slot { first, count: group.len() as u32 };
+                *slot = Slot { print, first, count: group.len() as u32 };
             }
             first += group.len() as u32;
         }
@@ -184,16 +225,19 @@ impl Table {
     #[inline]
     pub fn find(&self, key: &[u8]) -> (usize, &[Entry]) {
         let mask = self.slots.len().wrapping_sub(1);
-        let mut at = key_hash(key);
+        let print = Print::of(key);
+        let mut at = print.hash();
         // At most a quarter of the slots is taken, so a free one ends the search.
         while let Some(slot) = self.slots.get(at & mask) {
             if slot.count == 0 {
                 break;
             }
-            let first = slot.first as usize;
-            let entries = self.exact.get(first..first + slot.count as usize).unwrap_or_default();
-            if entries.first().is_some_and(|entry| is_equal(&entry.name, key)) {
-                return (first, entries);
+            if slot.print == print {
+                let first = slot.first as usize;
+                let entries = self.exact.get(first..first + slot.count as usize).unwrap_or_default();
+                if key.len() <= PRINT_BYTES || entries.first().is_some_and(|entry| is_equal(&entry.name, key)) {
+                    return (first, entries);
+                }
             }
             at += 1;
         }

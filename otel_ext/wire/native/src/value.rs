@@ -67,25 +67,31 @@ impl Values<'_> {
     /// The `KeyValue` in `start..end`; its value is at nesting `depth`, the first being 1.
     #[inline]
     pub fn key_value(&self, start: usize, end: usize, depth: usize) -> Result<KeyValue> {
-        match self.short_text(start, end) {
+        match self.plain(start, end) {
             Some(pair) => Ok(pair),
             None => self.any_key_value(start, end, depth),
         }
     }
 
-    /// Most attributes: a key, then a string of less than 126 bytes, nothing else. Reads the same as `any_key_value`, in half the time.
+    /// Most attributes: a key, then a string or a small integer, nothing else. Reads the same as `any_key_value`, in half the time.
     #[inline]
-    fn short_text(&self, start: usize, end: usize) -> Option<KeyValue> {
-        let &[0x0a, key_length, ref rest @ ..] = self.payload.get(start..end)? else {
+    fn plain(&self, start: usize, end: usize) -> Option<KeyValue> {
+        let &[0x0a, key_length @ ..0x80, ref rest @ ..] = self.payload.get(start..end)? else {
             return None;
         };
-        let &[0x12, value_length, 0x0a, length, ref text @ ..] = rest.get(usize::from(key_length)..)? else {
+        let (key_start, key_end) = (start + 2, start + 2 + usize::from(key_length));
+        let (0x12, rest) = rest.get(usize::from(key_length)..)?.split_first()? else {
             return None;
         };
-        let canonical = key_length < 0x80 && value_length < 0x80 && value_length == length.wrapping_add(2) && usize::from(length) == text.len();
-        let key_start = start + 2;
-        let value = Value { member: Member::String, start: end - text.len(), end, bits: 0 };
-        canonical.then_some(KeyValue { key_start, key_end: key_start + usize::from(key_length), value })
+        let value = match filling(rest)? {
+            [0x0a, rest @ ..] => Value { member: Member::String, start: end - filling(rest)?.len(), end, bits: 0 },
+            [0x18, number @ ..0x80] => Value { member: Member::Int, start: end - 2, end, bits: u64::from(*number) },
+            [0x18, low @ 0x80..=0xff, high @ ..0x80] => {
+                Value { member: Member::Int, start: end - 3, end, bits: u64::from(low & 0x7f) | u64::from(*high) << 7 }
+            }
+            _ => return None,
+        };
+        Some(KeyValue { key_start, key_end, value })
     }
 
     #[inline(never)]
@@ -178,6 +184,16 @@ impl Values<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What follows a length of one or two bytes, where that is all there is.
+#[inline]
+fn filling(rest: &[u8]) -> Option<&[u8]> {
+    match rest {
+        [length @ ..0x80, content @ ..] if usize::from(*length) == content.len() => Some(content),
+        [low @ 0x80..=0xff, high @ ..0x80, content @ ..] if usize::from(low & 0x7f) | usize::from(*high) << 7 == content.len() => Some(content),
+        _ => None,
     }
 }
 
