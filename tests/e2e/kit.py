@@ -291,7 +291,9 @@ class Process(Endpoints):
     @property
     def log(self) -> list[dict[str, Any]]:
         """Log lines so far; a line that is not JSON fails."""
-        return [json.loads(line) for line in self.stderr.splitlines() if line]
+        lines = self.stderr.splitlines()
+        assert all(line.startswith("{") for line in lines), [line for line in lines if not line.startswith("{")]
+        return [json.loads(line) for line in lines]
 
     def findings(self, trace_id: str) -> list[dict[str, Any]]:
         """Log lines about findings in a trace."""

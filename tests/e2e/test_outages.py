@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_ext import samples
-from tests.e2e.app import EXPORTERS, App, exporter_to, shop_trace
+from tests.e2e.app import EXPORTERS, KEPT, App, exporter_to, shop_trace
 from tests.e2e.kit import PUBLIC_KEY, SECRET_KEY, Inside, Langfuse, Stage, Tempo, config, new_trace, spans_of, status_of, until
 
 Start = Callable[[dict[str, Any]], Inside]
@@ -275,7 +275,10 @@ def test_a_real_sender_outlasts_a_full_queue(stage: Stage, destinations: Pair, i
 
 
 def test_many_senders_at_once_lose_and_double_nothing(destinations: Pair, inside: Start) -> None:
-    """Eight applications over all transports, at the same time: each span once in Tempo, each agent step once in Langfuse."""
+    """Eight applications over all transports, at the same time: each span once in Tempo, each agent step once in Langfuse.
+
+    Where an export ends inside a trace, a span that Langfuse would not get follows its child there, so that the tree is whole.
+    """
     tempo, langfuse = destinations
     sidecar = inside(config(tempo, langfuse))
     ids: list[str] = []
@@ -295,7 +298,8 @@ def test_many_senders_at_once_lose_and_double_nothing(destinations: Pair, inside
     until(sidecar.delivered, "delivery")
     assert len(ids) == 160
     assert {tuple(tempo.counts(trace_id).values()) for trace_id in ids} == {(1,) * 10}
-    assert {tuple(langfuse.counts(trace_id).values()) for trace_id in ids} == {(1,) * 5}
+    assert {count for trace_id in ids for count in langfuse.counts(trace_id).values()} == {1}
+    assert all(KEPT.keys() <= {span.name for span in langfuse.of(trace_id).values()} for trace_id in ids)
 
 
 def test_tempo_does_not_notice_that_langfuse_is_dead(stage: Stage, destinations: Pair, inside: Start) -> None:
