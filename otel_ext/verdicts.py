@@ -16,7 +16,7 @@ from otel_ext.detectors.base import END, KIND, NAME, SPAN, Hit, Step
 from otel_ext.detectors.skipping import Request, Run
 from otel_ext.judge import RUN_RULES, Judge, runs_of, started
 from otel_ext.ledger import Answer, record
-from otel_ext.model import Finding
+from otel_ext.model import Evidence, Finding
 from otel_ext.settings import NS_PER_S, Settings
 from otel_ext.tracebook import ROW, Added, FindingKey, Trace, TraceBook
 from otel_ext.wire.steps import AGENT, LLM, TOOL, Summary, summary
@@ -233,8 +233,10 @@ class Verdicts:
                 judged = None if run.outstanding else run.tokens
                 place = arrival.place(run.span)
                 self._queue(_Waiting(self._due(now_ns), arrival.trace_id, run.span, place, judged, len(trace.steps)))
-            if run.span in ended or late:
                 hits += self._judge_run(run, stale)
+            elif late:
+                # What was said of it stands where it still holds; what is new is said when it settles, with its own span.
+                stale.difference_update((hit.rule, hit.subject) for hit in self.judge.run(run))
         return hits
 
     def _judge_run(self, run: Run, stale: set[FindingKey]) -> list[Hit]:
@@ -260,7 +262,7 @@ class Verdicts:
         known = trace.given.get(key) if trace.given else None
         if known and not known.withdrawn:
             return None
-        tool = self.name(hit.tool)
+        tools = sorted(filter(None, map(self.name, hit.tools)))
         finding = Finding(
             time_unix_nano=place.end,
             trace_id=trace_id,
@@ -268,11 +270,11 @@ class Verdicts:
             type=hit.type,
             rule=hit.rule,
             severity=hit.severity,
-            message=hit.message.replace("{tool}", tool or "a tool"),
+            message=hit.message.replace("{tool}", ", ".join(tools) or "a tool"),
             agent=self.name(place.agent),
             service=self.name(place.service),
             conversation=place.conversation,
-            evidence={**hit.evidence, "tool": tool} if hit.tool else hit.evidence,
+            evidence=_named(hit, tools),
             complete=hit.complete,
             langfuse_trace_id=trace.langfuse_id or trace_id.hex(),
         )
@@ -291,8 +293,12 @@ class Verdicts:
     def tick(self, now_ns: int) -> list[Finding]:
         """Verdicts that have waited long enough, and the closing of quiet traces. Call it a few times a second."""
         findings: list[Finding] = []
+        learned: list[tuple[int, int, int]] = []
         while self._waiting and self._waiting[0].due_ns <= now_ns:
-            findings += self._settle(self._waiting.popleft())
+            findings += self._settle(self._waiting.popleft(), learned)
+        # Only now: runs that settle together are held against the same past, whichever came first.
+        for agent, service, tokens in learned:
+            self.judge.spikes.learn(agent, service, tokens)
         # a trace stays open as long as a verdict of it may wait
         self.book.expire(now_ns - max(0, self.settings.detect.tool_skipping.settle - self.settings.traces.idle_timeout))
         return findings
@@ -301,21 +307,21 @@ class Verdicts:
         """Every verdict that still waits, as if its time had come: for the end of an input, or of the process."""
         return self.tick(max((each.due_ns for each in self._waiting), default=0))
 
-    def _settle(self, waiting: _Waiting) -> list[Finding]:
+    def _settle(self, waiting: _Waiting, learned: list[tuple[int, int, int]]) -> list[Finding]:
         trace = self.book.get(waiting.trace_id)
         if trace is None:
             self.dropped["waiting_runs"] += 1
             return []
         agent, service = waiting.place.agent, waiting.place.service
         if waiting.judged is not None and len(trace.steps) == waiting.steps_len and not trace.requests:
-            self.judge.spikes.learn(agent, service, waiting.judged)
+            learned.append((agent, service, waiting.judged))
             return []
         run = next((run for run in runs_of(trace, trace.rows(), service) if run.span == waiting.span), None)
         if run is None:
             return []
         hits = self.judge.run(run)
         given = [finding for hit in hits if (finding := self._give(trace, waiting.trace_id, hit, waiting.place))]
-        self.judge.spikes.learn(agent, service, run.tokens)
+        learned.append((agent, service, run.tokens))
         return given
 
 
@@ -332,6 +338,12 @@ def _standing(arrival: Arrival, trace: Trace, given: Sequence[Given]) -> list[Gi
             if place.span_id == int.from_bytes(finding.span_id):
                 again.append(Given(finding, place.row))
     return again
+
+
+def _named(hit: Hit, tools: list[str]) -> Evidence:
+    if not hit.tools:
+        return hit.evidence
+    return {**hit.evidence, "tool": tools[0]} if len(tools) == 1 else {**hit.evidence, "tools": tools}
 
 
 def _low(span_id: bytes) -> int:

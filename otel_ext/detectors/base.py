@@ -52,9 +52,9 @@ WINDOW: Final = 48
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A rule's verdict at one step. `subject` tells facts of one rule apart within a trace; `tool` is an interned name or 0.
+    """A rule's verdict at one step. `subject` tells facts of one rule apart within a trace; `tools` are interned names.
 
-    In `message`, `{tool}` stands for the tool's name, which a rule does not know.
+    In `message`, `{tool}` stands for the tools' names, which a rule does not know.
     """
 
     type: str
@@ -63,7 +63,7 @@ class Hit:
     subject: int
     span: int  # low half of the id of the span at fault
     message: str
-    tool: int = 0
+    tools: tuple[int, ...] = ()
     complete: bool = True
     evidence: Evidence = field(default_factory=dict)
 

@@ -32,7 +32,7 @@ class IdenticalCalls:
             rule="loop/identical_calls",
             severity=Severity.CRITICAL if recorded(last) else Severity.LOW,
             subject=last[NAME],
-            tool=last[NAME],
+            tools=(last[NAME],),
             span=last[SPAN],
             message=f"{{tool}} called {self.count} times in a row with the same arguments and the same result{_unrecorded(last)}",
             evidence={"repeats": self.count, "arguments_recorded": bool(last[FLAGS] & StepFlag.HAS_ARGUMENTS)},
@@ -64,7 +64,7 @@ class FailingCall:
             rule="loop/failing_call",
             severity=Severity.CRITICAL,
             subject=last[NAME],
-            tool=last[NAME],
+            tools=(last[NAME],),
             span=last[SPAN],
             message=f"{{tool}} failed {self.count} times with the same arguments",
             evidence={"failures": self.count},
@@ -101,9 +101,10 @@ class Cycle:
             severity=Severity.CRITICAL if all(map(recorded, turn)) else Severity.LOW,
             # whichever call of the cycle came last, the fact is the same
             subject=hash(tuple(sorted({step[NAME] for step in turn}))),
-            tool=last[NAME],
+            # whichever call comes last: that depends on where the watching began
+            tools=tuple({step[NAME] for step in turn}),
             span=last[SPAN],
-            message=f"a cycle of {len(turn)} calls that ends in {{tool}} went round {self.repeats} times{_unrecorded(last)}",
+            message=f"a cycle of {len(turn)} calls ({{tool}}) went round {self.repeats} times{_unrecorded(last)}",
             evidence={"period": len(turn), "repeats": self.repeats},
         )
 
@@ -127,7 +128,7 @@ class IdenticalOutput:
             type=LOOP,
             rule="loop/identical_output",
             severity=Severity.HIGH,
-            subject=text,
+            subject=0,  # one text or another: the model repeats itself
             span=steps[at][SPAN],
             message=f"the model wrote the same text {self.count} times",
             evidence={"repeats": self.count},

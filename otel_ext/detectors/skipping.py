@@ -199,7 +199,7 @@ class RequestedNotExecuted:
             rule=REQUESTED,
             severity=severity,
             subject=request.tool,
-            tool=request.tool,
+            tools=(request.tool,),
             span=run.span,
             message=message,
             evidence=evidence,

@@ -108,7 +108,7 @@ def test_a_span_can_state_its_own_expectation() -> None:
 
 
 def requested(the_run: Run) -> list[tuple[str, Severity]]:
-    return [(NAMES[hit.tool], hit.severity) for hit in RequestedNotExecuted(lambda number: NAMES[number]).judge(the_run)]
+    return [(NAMES[hit.tools[0]], hit.severity) for hit in RequestedNotExecuted(lambda number: NAMES[number]).judge(the_run)]
 
 
 def test_a_request_without_a_trace_is_an_alert_when_the_model_went_on() -> None:
