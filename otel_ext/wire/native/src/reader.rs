@@ -67,7 +67,7 @@ pub struct Field {
 #[derive(Clone, Copy)]
 pub struct Cursor<'a> {
     data: &'a [u8],
-    pos: usize,
+    pub pos: usize,
 }
 
 impl<'a> Cursor<'a> {
@@ -149,30 +149,80 @@ impl<'a> Cursor<'a> {
         Some((start, end))
     }
 
-    /// The next field, or None at the end of the message.
-    #[inline(always)]
-    #[allow(clippy::inline_always)] // a field is seven words: returned through memory it costs more than it is read with
-    pub fn next_field(&mut self) -> Result<Option<Field>> {
-        let at = self.pos;
-        if at >= self.data.len() {
-            return Ok(None);
+    #[inline]
+    pub fn at_end(&self) -> bool {
+        self.pos >= self.data.len()
+    }
+
+    /// The tag of the next field. What follows is read by the call for its wire type.
+    #[inline]
+    pub fn tag(&mut self) -> Result<u32> {
+        match self.data.get(self.pos) {
+            Some(&byte @ 8..0x80) => {
+                self.pos += 1;
+                Ok(u32::from(byte))
+            }
+            _ => self.long_tag(),
         }
+    }
+
+    #[inline(never)]
+    fn long_tag(&mut self) -> Result<u32> {
+        let at = self.pos;
         let tag = self.varint()?;
         if !(1..=FIELD_NUMBER_MAX).contains(&(tag >> 3)) {
             return malformed(Reason::FieldNumber(tag >> 3), at);
         }
-        let tag = tag as u32;
+        Ok(tag as u32)
+    }
+
+    /// The range of a length-delimited content.
+    #[inline]
+    pub fn content(&mut self) -> Result<(usize, usize)> {
+        let length = self.length()?;
+        let start = self.pos;
+        self.pos += length;
+        Ok((start, self.pos))
+    }
+
+    #[inline]
+    pub fn fixed64(&mut self) -> Result<u64> {
+        self.fixed().map(u64::from_le_bytes)
+    }
+
+    #[inline]
+    pub fn fixed32(&mut self) -> Result<u32> {
+        self.fixed().map(u32::from_le_bytes)
+    }
+
+    /// Steps over the content of a field; `at` is the place of its tag.
+    #[inline]
+    pub fn skip(&mut self, tag: u32, at: usize) -> Result<()> {
+        match tag & 7 {
+            LEN => self.content().map(drop),
+            VARINT => self.varint().map(drop),
+            FIXED64 => self.fixed64().map(drop),
+            FIXED32 => self.fixed32().map(drop),
+            wire => malformed(Reason::WireType(wire as u8), at),
+        }
+    }
+
+    /// The next field, or None at the end of the message.
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // a field is seven words: returned through memory it costs more than it is read with
+    pub fn next_field(&mut self) -> Result<Option<Field>> {
+        if self.at_end() {
+            return Ok(None);
+        }
+        let at = self.pos;
+        let tag = self.tag()?;
         let mid = self.pos;
         let mut field = Field { tag, at, mid, start: mid, end: mid, value: 0 };
         match tag & 7 {
-            LEN => {
-                let length = self.length()?;
-                field.start = self.pos;
-                self.pos += length;
-            }
+            LEN => (field.start, _) = self.content()?,
             VARINT => field.value = self.varint()?,
-            FIXED64 => field.value = u64::from_le_bytes(self.fixed::<8>()?),
-            FIXED32 => field.value = u64::from(u32::from_le_bytes(self.fixed::<4>()?)),
+            FIXED64 => field.value = self.fixed64()?,
+            FIXED32 => field.value = u64::from(self.fixed32()?),
             wire => return malformed(Reason::WireType(wire as u8), at),
         }
         field.end = self.pos;

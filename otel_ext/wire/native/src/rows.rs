@@ -117,8 +117,10 @@ impl Span {
         for value in [self.call_id, self.arguments, self.result, self.output] {
             out.put(value.to_le_bytes());
         }
-        let sizes = [self.arguments_len, self.result_len, self.output_len, self.output_at, self.output_value_len];
-        for value in sizes.into_iter().chain([self.conversation_at, self.conversation_len]) {
+        for value in [self.arguments_len, self.result_len, self.output_len, self.output_at, self.output_value_len] {
+            out.put(value.to_le_bytes());
+        }
+        for value in [self.conversation_at, self.conversation_len] {
             out.put(value.to_le_bytes());
         }
         for value in self.tokens {

@@ -47,7 +47,7 @@ const STATUS: u32 = len(15);
 const STATUS_CODE: u32 = 3 << 3 | VARINT;
 const FLAGS: u32 = 16 << 3 | FIXED32;
 
-const REMOTE: u64 = 0x300; // SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK and SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+const REMOTE: u32 = 0x300; // SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK and SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 
 /// What steers a scan, and the names it has seen.
 pub struct Codec {
@@ -255,21 +255,30 @@ impl<'a> Scanner<'a> {
             while let Some((start, end)) = cursor.next_short(ATTRIBUTES) {
                 self.attribute(start, end)?;
             }
-            let Some(field) = cursor.next_field()? else {
+            if cursor.at_end() {
                 break;
-            };
-            match field.tag {
-                ATTRIBUTES => self.attribute(field.start, field.end)?,
-                TRACE_ID => head.trace_id = self.slice(field.start, field.end),
-                SPAN_ID => head.span_id = self.slice(field.start, field.end),
-                PARENT_ID => head.parent_id = self.slice(field.start, field.end),
-                NAME => head.name = self.slice(field.start, field.end),
-                START => span.start = field.value,
-                END => span.end = field.value,
-                FLAGS => span.flags = if field.value & REMOTE == REMOTE { rows::REMOTE_PARENT } else { 0 },
-                EVENTS => self.values.attributes_only(field.start, field.end, EVENT_ATTRIBUTES)?,
-                LINKS => self.values.attributes_only(field.start, field.end, LINK_ATTRIBUTES)?,
-                STATUS => self.status(field.start, field.end, &mut span)?,
+            }
+            let at = cursor.pos;
+            let tag = cursor.tag()?;
+            if tag & 7 != LEN {
+                match tag {
+                    START => span.start = cursor.fixed64()?,
+                    END => span.end = cursor.fixed64()?,
+                    FLAGS => span.flags = if cursor.fixed32()? & REMOTE == REMOTE { rows::REMOTE_PARENT } else { 0 },
+                    _ => cursor.skip(tag, at)?,
+                }
+                continue;
+            }
+            let (start, end) = cursor.content()?;
+            match tag {
+                ATTRIBUTES => self.attribute(start, end)?,
+                TRACE_ID => head.trace_id = self.slice(start, end),
+                SPAN_ID => head.span_id = self.slice(start, end),
+                PARENT_ID => head.parent_id = self.slice(start, end),
+                NAME => head.name = self.slice(start, end),
+                EVENTS => self.values.attributes_only(start, end, EVENT_ATTRIBUTES)?,
+                LINKS => self.values.attributes_only(start, end, LINK_ATTRIBUTES)?,
+                STATUS => self.status(start, end, &mut span)?,
                 _ => {}
             }
         }
