@@ -12,6 +12,8 @@ from pathlib import Path
 # One thread is enough for the small arrays here, and the pool of a numerical library costs megabytes: say so before it loads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# gRPC's core writes lines of its own past our log; what they say reaches us as errors too.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from otel_ext import __version__
 from otel_ext.configfile import load

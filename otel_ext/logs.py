@@ -35,6 +35,21 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class Discreet(logging.Formatter):
+    """For what libraries log: they quote requests, so only who, where and which exception is passed on, in the form of *inner*."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record without its text."""
+        kind = record.exc_info[0] if record.exc_info else None
+        said = f"{record.name} reported {kind.__name__ if kind else 'something'} in {record.module}:{record.lineno}"
+        plain = {"name": record.name, "levelno": record.levelno, "levelname": record.levelname, "created": record.created, "msg": said}
+        return self._inner.format(logging.makeLogRecord(plain))
+
+
 def set_up(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     """Log to *stream* (standard error): JSON, or plain lines on a terminal."""
     out = stream or sys.stderr
@@ -45,6 +60,10 @@ def set_up(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     root.propagate = False
+    others = logging.StreamHandler(out)
+    others.setLevel(logging.WARNING)
+    others.setFormatter(Discreet(handler.formatter or plain))
+    logging.getLogger().handlers[:] = [others]
 
 
 def log_finding(finding: Finding) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -107,6 +109,7 @@ def all_days(it: Said, stage: Stage, tempo: Tempo, langfuse: Langfuse) -> None:
     until(lambda: len(langfuse.scores) >= 5, "the findings")
     assert any(CANARY.encode() in body for body in tempo.bodies), "the canary must be in what is sent"
     damage(it)
+    garbage(it)
     unusual(it)
     poisoned = saying(CANARY)
     tempo.poison, tempo.why = spans_of(ExportTraceServiceRequest.FromString(poisoned))[1].span_id, f"bad span: {CANARY}"
@@ -138,6 +141,24 @@ def damage(it: Said) -> None:
     assert it.post(data, **{"Content-Encoding": "gzip"}) == 400
     assert it.post(gzip.compress(data)[:-20], **{"Content-Encoding": "gzip", "Authorization": f"Basic {BASIC}"}) == 400
     it.answers += [str(it.sidecar.post(b"", path=f"/{CANARY}")), str(it.sidecar.get(f"/{CANARY}"))]
+
+
+def garbage(it: Said) -> None:
+    """Bytes that are no HTTP, on every port: libraries that read them have logs of their own."""
+    for address in (it.sidecar.http, it.sidecar.grpc, it.sidecar.admin):
+        host, port = address.rsplit(":", 1)
+        for line in (
+            CANARY,
+            f"GET / HTTP/9.9 {CANARY}",
+            f"POST / HTTP/1.1\r\n{CANARY}\0: x",
+            f"GET /{CANARY} HTTP/1.1\r\nAuthorization:\0{SECRET_KEY}",
+        ):
+            with socket.create_connection((host, int(port))) as connection:
+                connection.sendall(f"{line}\r\n\r\n".encode())
+                connection.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):
+                    while connection.recv(4096):
+                        pass
 
 
 def unusual(it: Said) -> None:
