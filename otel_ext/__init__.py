@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from otel_ext.inprocess import AgentSpanProcessor
     from otel_ext.model import Finding, Severity
+    from otel_ext.sdk.carriers import extract_context, inject_trace_context
+    from otel_ext.sdk.correlation import correlate_traces
     from otel_ext.sdk.expecting import ToolsMissing, expect_tools
+    from otel_ext.sdk.records import TraceIdFilter, add_trace_ids
+    from otel_ext.sdk.tools import instrument_mcp_tool
     from otel_ext.sdk.watching import AgentStopped, watch
 
 __version__ = "0.1.0"
@@ -20,11 +24,31 @@ _HOMES = {
     "Severity": "model",
     "AgentStopped": "sdk.watching",
     "ToolsMissing": "sdk.expecting",
+    "TraceIdFilter": "sdk.records",
+    "add_trace_ids": "sdk.records",
+    "correlate_traces": "sdk.correlation",
     "expect_tools": "sdk.expecting",
+    "extract_context": "sdk.carriers",
+    "inject_trace_context": "sdk.carriers",
+    "instrument_mcp_tool": "sdk.tools",
     "watch": "sdk.watching",
 }
 
-__all__ = ["AgentSpanProcessor", "AgentStopped", "Finding", "Severity", "ToolsMissing", "expect_tools", "watch"]
+__all__ = [
+    "AgentSpanProcessor",
+    "AgentStopped",
+    "Finding",
+    "Severity",
+    "ToolsMissing",
+    "TraceIdFilter",
+    "add_trace_ids",
+    "correlate_traces",
+    "expect_tools",
+    "extract_context",
+    "inject_trace_context",
+    "instrument_mcp_tool",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from otel_ext.detectors.skipping import EXPECTED
 from otel_ext.dialects import KEYS, RULES
 from otel_ext.logs import log_finding
 from otel_ext.model import Finding, StepKind
-from otel_ext.sdk import scopes, spans
+from otel_ext.sdk import calls, scopes, spans
 from otel_ext.sdk.judging import CLEAN, Judged, Judging
 from otel_ext.sdk.reading import Reader, Reading
 from otel_ext.sdk.stats import Stats
@@ -204,7 +204,8 @@ class Processor(SpanProcessor):
             self._learn(trace_id, attributes[semconv.LANGFUSE_TRACE_ID])
         trace = self._judging.trace(trace_id)
         # Answers only tell of calls that were asked for before: without any, a long conversation need not be read again.
-        reading = self.reader.read(span, attributes, trace is not None and bool(trace.requests))
+        known = calls.with_call(attributes, span_id) if calls.pending else attributes
+        reading = self.reader.read(span, known, trace is not None and bool(trace.requests))
         if reading is None:
             if trace is not None:
                 self._identify(span, attributes, trace, trace_id)
@@ -289,6 +290,17 @@ class Processor(SpanProcessor):
         if self._sink is not None:
             self._sink.tell([finding])
         self._tell(finding)
+
+    def correlate(self, trace_id: bytes, langfuse_id: str) -> None:
+        """Learn the id by which Langfuse knows the trace."""
+        self._learn(trace_id, langfuse_id)
+
+    def langfuse_id(self, trace_id: int) -> str:
+        """The id by which Langfuse knows the trace; "" while it is not known to be there."""
+        known = self._judging.trace(trace_id.to_bytes(16, "big"))
+        if known is None:
+            return ""
+        return known.langfuse_id or (f"{trace_id:032x}" if known.steps else "")
 
     def settled(self, trace_id: bytes, span_id: int) -> None:
         """What this span was expected to call was told already: its end says nothing more of it."""
