@@ -63,9 +63,14 @@ class Judging:
         return self.verdicts.book.get(trace_id)
 
     def learn_link(self, trace_id: bytes, langfuse_id: str) -> bool:
-        """The trace goes by *langfuse_id* in Langfuse."""
+        """The trace is in Langfuse, under *langfuse_id*: also where that is its own id, which the steps of another service told."""
         with self._lock:
-            return self.verdicts.learn_link(trace_id, langfuse_id, time.time_ns())
+            now_ns = time.time_ns()
+            if langfuse_id != trace_id.hex():
+                return self.verdicts.learn_link(trace_id, langfuse_id, now_ns)
+            known = self.verdicts.book.touch(trace_id, now_ns)
+            known.langfuse_id = known.langfuse_id or langfuse_id
+            return True
 
     def take(self, trace_id: bytes, span_id: int, reading: Reading) -> Judged:
         """Judge a step that ended."""

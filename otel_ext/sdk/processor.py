@@ -221,8 +221,7 @@ class Processor(SpanProcessor):
     def _learn(self, trace_id: bytes, langfuse_id: object) -> bool:
         """By which id Langfuse knows the trace; False where that cannot be one."""
         trace = self._judging.trace(trace_id)
-        known = trace.langfuse_id if trace is not None else None
-        if langfuse_id == (known or trace_id.hex()):
+        if trace is not None and langfuse_id == (trace.langfuse_id or (trace.steps and trace_id.hex())):
             return True
         return isinstance(langfuse_id, str) and self._judging.learn_link(trace_id, langfuse_id)
 
