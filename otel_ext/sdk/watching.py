@@ -117,11 +117,14 @@ class watch:  # noqa: N801 - used like a function, as `open` is
         own = [each for each in (*judged.here, *judged.late) if each.type == "loop"]
         langfuse_id = trace_id.hex()
         found = [replace(finding, trace_id=trace_id, langfuse_trace_id=langfuse_id) for finding in own]
-        self.heard(found)
+        self._keep(found)
         return found
 
     def heard(self, findings: Sequence[Finding]) -> None:
-        """Keep what is new, and tell of it."""
+        """Loops are judged here by the counts of this block; what else the processor finds belongs to the run too."""
+        self._keep([finding for finding in findings if finding.type != "loop"])
+
+    def _keep(self, findings: Sequence[Finding]) -> None:
         known = {(each.rule, each.span_id, each.withdrawn) for each in self.findings}
         for finding in findings:
             if (finding.rule, finding.span_id, finding.withdrawn) not in known:

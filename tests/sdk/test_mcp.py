@@ -117,10 +117,10 @@ async def test_one_trace_through_meta(tempo: TempoDouble, downstream: tuple[Down
             with app.tracer.start_as_current_span("call"):
                 result = await session.call_tool("search", {"q": "x"}, meta=inject_trace_context({}))
         assert result.content[0].text == "found"
+        span = await arrived(tempo, "execute_tool search")
     trace_id = trace.format_trace_id(agent.get_span_context().trace_id)
     assert service.traces == [trace_id]
     assert service.langfuse == [trace_id]
-    span = await arrived(tempo, "execute_tool search")
     assert span.trace_id.hex() == trace_id
     given = {pair.key: pair.value.string_value for pair in span.attributes}
     assert (given["mcp.tool"], given["gen_ai.tool.call.arguments"], given["langfuse.trace_id"]) == ("search", '{"q": "x"}', trace_id)
