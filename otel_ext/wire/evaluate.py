@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from otel_ext.model import StepKind
-from otel_ext.wire import flat, reader
+from otel_ext.wire import envelope, flat, reader
 from otel_ext.wire.compile import FLAT, Entry, Rule
-from otel_ext.wire.messages import Json, Messages, unescape
+from otel_ext.wire.messages import Messages
 from otel_ext.wire.names import Names, hashed
 from otel_ext.wire.reader import Value, Values
+from otel_ext.wire.skim import Json, unescape
 from otel_ext.wire.table import MARK_SHIFT, REFUSAL_MARKERS, Field, Flag, Limits
 
 _REFUSAL_BYTES_MAX: Final = 256
@@ -187,6 +188,8 @@ class Evaluation:
         if value := best.get(Field.RESULT):
             row.hashes[2], row.result_len = hashed(self._values.content(value)), value.end - value.start
             row.flags |= Flag.HAS_RESULT
+            if row.kind == StepKind.TOOL and value.member == reader.STRING:
+                self._unwrap_result(row, self._values.content(value))
         if value := best.get(Field.CONVERSATION):
             row.conversation_range = value.start, value.end - value.start
         if value := best.get(Field.COST):
@@ -194,6 +197,18 @@ class Evaluation:
         for slot, wanted in enumerate(_TOKENS):
             if value := best.get(wanted):
                 row.tokens[slot] = self._values.tokens(value) or 0
+
+    @staticmethod
+    def _unwrap_result(row: Row, text: bytes) -> None:
+        """Reads what a framework wrapped around a result: who called, what the tool itself said, and whether it failed."""
+        found = envelope.read(text)
+        if found is None:
+            return
+        if found.error:
+            row.flags |= Flag.ERROR
+        row.hashes[0] = row.hashes[0] or hashed(_plain(found.call_id))
+        if found.content is not None:
+            row.hashes[2], row.result_len = hashed(found.content.raw), len(found.content.raw)
 
     def _add_flat_sources(self, kind: int) -> None:
         for number, place in self._places.items():

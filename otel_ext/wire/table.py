@@ -128,6 +128,10 @@ class Field(enum.IntEnum):
     """Where the value of an attribute goes. The numbers are part of the contract between both codecs.
 
     Rank decides between several keys for one field: the lowest rank that yields a value wins; on equal rank the first on the wire.
+
+    A RESULT of a TOOL span that is a JSON object in a string may be an envelope. Where the object, else one under its `data` or `kwargs`,
+    has a `tool_call_id`, the result is the raw `content` beside it, the id is the CALL_ID where no attribute gave one, and a `status` of
+    "error" sets Flag.ERROR. An `isError` or `is_error` that is true sets that flag in any case.
     """
 
     KIND = 0  # string through Key.values -> StepKind; a string not in the table yields nothing
@@ -138,7 +142,7 @@ class Field(enum.IntEnum):
     SERVICE = 5  # read from the resource only
     CALL_ID = 6  # non-empty value -> hash
     ARGUMENTS = 7  # non-empty value -> hash, length, HAS_ARGUMENTS
-    RESULT = 8  # any value, also an empty one -> hash, length, HAS_RESULT
+    RESULT = 8  # any value, also an empty one -> hash, length, HAS_RESULT; of a TOOL span without its envelope, see below
     OUTPUT = 9  # non-empty value -> hash, length, byte range
     INPUT_TOKENS = 10  # int, finite double (truncated) or decimal string; negative yields nothing; capped at 2**31 - 1
     OUTPUT_TOKENS = 11

@@ -19,7 +19,8 @@ from otel_ext.wire.reader import pieces
 from tests.wire.sample import KEYS, NativeCodec, assert_alike, codecs, real_payloads
 
 _PAYLOAD_BYTES_MAX = 20_000  # longer ones make the pure codec the bottleneck
-_WORDS = [key.name.encode() for key in KEYS] + [b'"parts":[', b'{"type":"tool_call",', b"\\u00e9", b"}]", b"\x0a", b"\xff" * 9, b"\x80"]
+_WORDS = [key.name.encode() for key in KEYS]
+_WORDS += [b'"parts":[', b'{"type":"tool_call",', b"\\u00e9", b"}]", b'"tool_call_id":', b'"isError":true', b"\x0a", b"\xff" * 9, b"\x80"]
 
 
 def _seeds() -> list[bytes]:
@@ -33,7 +34,9 @@ def _seeds() -> list[bytes]:
     for prefix in ("llm.output_messages.0.message.", "llm.input_messages.1.message."):
         flat |= {prefix + "content": "x", prefix + "contents.0.message_content.text": "y", prefix + "tool_call_id": "c1"}
         flat |= {prefix + "tool_calls.0.tool_call.id": "c2", prefix + "tool_calls.0.tool_call.function.name": "f"}
-    spans = [encode.span(b"\1" * 16, b"\2" * 8, b"", "agent a run", 1, 2, one) for one in (chat, flat)]
+    wrapped = '{"type":"tool","data":{"content":"a\\u00e9","tool_call_id":"c","status":"error"},"kwargs":{"is_error":true},"isError":false}'
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.arguments": "{}", "gen_ai.tool.call.result": wrapped}
+    spans = [encode.span(b"\1" * 16, b"\2" * 8, b"", "agent a run", 1, 2, one) for one in (chat, flat, tool)]
     made = encode.request({"service.name": "s"}, "lib.x", "1", spans)
     real = [payload for payload in real_payloads(3) if len(payload) < _PAYLOAD_BYTES_MAX]
     return [made] * (1 + len(real) // 4) + real

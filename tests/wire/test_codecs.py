@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from otel_ext.errors import MalformedPayload
 from otel_ext.model import StepKind
 from otel_ext.wire import encode
-from otel_ext.wire.table import MARK_SHIFT, NAME_OTHER, Field, Flag, GroupFlag, Key, Limits
+from otel_ext.wire.table import MARK_SHIFT, NAME_OTHER, Field, Flag, GroupFlag, Key, Limits, StepFlag
 from tests.wire.sample import KEYS, LIMITS, assert_alike, codecs, flatten, names_of, needs_native, real_payloads, scan_outcome
 
 # Attributes whose keys the table knows, with values of any type: right and wrong ones.
@@ -179,6 +179,73 @@ def test_alike_on_messages(text: str) -> None:
     attributes = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": text, "gen_ai.input.messages": "tool_call" and text}
     span = encode.span(b"\1" * 16, b"\2" * 8, b"", "n", 1, 2, attributes)
     assert_alike(codecs(), encode.request({}, "lib", "", [span]))
+
+
+_WRAPPED = st.recursive(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "content": st.one_of(_SMALL, st.lists(_SMALL, max_size=2)),
+            "tool_call_id": _SMALL,
+            "status": st.sampled_from(["error", "success", None, "err\\u006fr"]),
+            "isError": st.sampled_from([True, False, "true", None]),
+            "is_error": st.sampled_from([True, False, 1]),
+        },
+    ),
+    lambda inner: st.dictionaries(st.sampled_from(["data", "kwargs", "type", "content"]), inner, min_size=1, max_size=3),
+    max_leaves=4,
+).map(json.dumps)
+
+
+@needs_native
+@settings(max_examples=400, deadline=None)
+@given(
+    st.one_of(
+        _WRAPPED,
+        _JSON_SOUP.map('{"tool_call_id":"c",'.__add__),
+        st.tuples(_WRAPPED, st.integers(0, 200)).map(lambda cut: cut[0][: cut[1]]),
+    ),
+    st.dictionaries(st.sampled_from(["gen_ai.tool.call.id", "error"]), st.sampled_from(["x", ""])),
+    st.sampled_from(["execute_tool", "handoff"]),
+)
+def test_alike_on_envelopes(text: str, others: dict[str, encode.Value], operation: str) -> None:
+    """JSON around a tool's result, right and wrong."""
+    attributes = others | {"gen_ai.operation.name": operation, "gen_ai.tool.call.result": text}
+    span = encode.span(b"\1" * 16, b"\2" * 8, b"", "n", 1, 2, attributes)
+    assert_alike(codecs(), encode.request({}, "lib", "", [span]))
+
+
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: type(codec).__name__)
+def test_a_result_is_taken_out_of_its_envelope(codec) -> None:
+    """What the tool said, who called it and whether it failed; the whole text where nobody says who called."""
+
+    def said(result: object, **others: encode.Value) -> tuple[int, int, int, bool]:
+        text = result if isinstance(result, str) else json.dumps(result)
+        scan = codec.scan(encode.request({}, "", "", [_tool(1, {"gen_ai.tool.call.result": text} | others)]))
+        row = scan.spans[0]
+        assert row["flags"] & Flag.HAS_RESULT
+        assert bool(scan.steps["flags"][0] & StepFlag.ERROR) == bool(row["flags"] & Flag.ERROR)
+        return int(row["result"]), int(row["result_len"]), int(row["call_id"]), bool(row["flags"] & Flag.ERROR)
+
+    plain = said("a b")
+    call_id = said("x", **{"gen_ai.tool.call.id": "c\n1"})[2]
+    wrapped = {"content": "a b", "tool_call_id": "c\n1", "status": "success"}
+    assert plain[2:] == (0, False)
+    for one in (wrapped, {"type": "tool", "data": wrapped}, {"kwargs": wrapped}, {"tool_call_id": None, "data": wrapped}):
+        assert said(one) == (plain[0], 3, call_id, False)
+    other = said("x", **{"gen_ai.tool.call.id": "other"})[2]
+    assert said(wrapped, **{"gen_ai.tool.call.id": "other"}) == (plain[0], 3, other, False)
+    assert said({"data": wrapped | {"status": "error"}}) == (plain[0], 3, call_id, True)
+    assert said(json.dumps(wrapped)[:-5]) == (plain[0], 3, call_id, False)
+    for flag in ({"isError": True}, {"is_error": True}):
+        text = json.dumps({"content": [{"text": "x"}]} | flag)
+        assert said(text)[1:] == (len(text), 0, True)
+        assert said(wrapped | flag) == (plain[0], 3, call_id, True)
+    for flag in ({"isError": False}, {"is_error": "true"}, {"status": "error"}, {"x": {"isError": True}}, {"tool_call_id": ""}):
+        text = json.dumps(flag)
+        assert said(text)[1:] == (len(text), 0, False)
+    assert said(" " + json.dumps(wrapped))[2] == 0
+    assert said(wrapped, **{"gen_ai.operation.name": "handoff"})[2] == 0
 
 
 @needs_native

@@ -2,11 +2,13 @@
 
 use memchr::arch::all::is_equal;
 
+use crate::envelope::Envelope;
 use crate::flat::{self, Item};
 use crate::messages::Messages;
 use crate::names::hash;
-use crate::rows::{self, LLM, Span};
+use crate::rows::{self, LLM, Span, TOOL};
 use crate::scan::{Head, Scanner, Text};
+use crate::sources::id_hash;
 use crate::table::{Goal, Table, key_hash};
 use crate::value::{Member, Value, Values, amount, tokens};
 
@@ -229,7 +231,25 @@ impl<'a> Scanner<'a> {
         best
     }
 
-    fn fill(&mut self, span: &mut Span, best: &Best) {
+    /// Reads what a framework wrapped around a result: who called, what the tool itself said, and whether it failed.
+    fn unwrap_result(&self, span: &mut Span, text: &[u8]) {
+        if text.first() != Some(&b'{') || !self.codec.enveloped.iter().any(|finder| finder.find(text).is_some()) {
+            return;
+        }
+        let envelope = Envelope::read(text);
+        if envelope.error {
+            span.flags |= rows::ERROR;
+        }
+        if span.call_id == 0 {
+            span.call_id = id_hash(envelope.call_id);
+        }
+        if let Some(content) = envelope.content {
+            span.result = hash(content.raw);
+            span.result_len = content.raw.len() as u32;
+        }
+    }
+
+    fn fill(&self, span: &mut Span, best: &Best) {
         let payload = self.payload;
         let candidates = &self.scratch.candidates;
         let get = |goal| best.get(goal, candidates);
@@ -245,6 +265,9 @@ impl<'a> Scanner<'a> {
             span.result = hash(value.bytes(payload));
             span.result_len = (value.end - value.start) as u32;
             span.flags |= rows::HAS_RESULT;
+            if span.kind == TOOL && value.member == Member::String {
+                self.unwrap_result(span, value.bytes(payload));
+            }
         }
         if let Some(value) = get(Goal::Conversation) {
             span.conversation_at = value.start as u32;

@@ -55,6 +55,7 @@ pub struct Codec {
     pub limits: Limits,
     pub markers: Markers,
     pub tool_call: memchr::memmem::Finder<'static>,
+    pub enveloped: [memchr::memmem::Finder<'static>; 2], // one of them is in every envelope that tells something
     names: Mutex<Names>,
 }
 
@@ -81,7 +82,8 @@ pub struct Columns {
 impl Codec {
     pub fn new(table: Table, limits: Limits, markers: Vec<Vec<u8>>) -> Self {
         let names = Mutex::new(Names::new(limits.names_max, limits.name_bytes_max));
-        Self { table, limits, markers: Markers::new(markers), tool_call: memchr::memmem::Finder::new(b"tool_call"), names }
+        let enveloped = [b"tool_call_id".as_slice(), br#"rror""#].map(memchr::memmem::Finder::new);
+        Self { table, limits, markers: Markers::new(markers), tool_call: memchr::memmem::Finder::new(b"tool_call"), enveloped, names }
     }
 
     pub fn names(&self) -> MutexGuard<'_, Names> {

@@ -4,10 +4,10 @@ use memchr::memchr;
 
 use crate::evaluate::Source;
 use crate::flat::{self, Part};
-use crate::messages::Json;
 use crate::names::{Names, hash};
 use crate::rows::{ANSWER_BYTES, LLM, REQUEST_BYTES, Span, pack_answer, pack_request};
 use crate::scan::{Codec, Columns, Scanner};
+use crate::skim::Json;
 use crate::table::Goal;
 use crate::unescape::unescape;
 use crate::value::Member;
@@ -34,7 +34,7 @@ fn join<'p>(pieces: impl Iterator<Item = &'p [u8]>, buffer: &mut Vec<u8>) -> (u6
 }
 
 /// The hash of an id: a string without its escapes, so that it equals the same id in an attribute.
-fn id_hash(id: Option<Json>) -> u64 {
+pub(crate) fn id_hash(id: Option<Json>) -> u64 {
     match id {
         Some(json) if json.is_string && memchr(b'\\', json.raw).is_some() => hash(&unescape(json.raw)),
         Some(json) => hash(json.raw),
