@@ -57,7 +57,10 @@ def low_level() -> Any:
             detach(token)
         return types.CallToolResult(content=[types.TextContent(text=text)])
 
-    return Server("tools", on_call_tool=call)
+    async def tools(_context: Any, _params: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[types.Tool(name="search", input_schema={"type": "object"})])
+
+    return Server("tools", on_call_tool=call, on_list_tools=tools)
 
 
 def main() -> None:

@@ -106,7 +106,10 @@ def test_malformed_values_are_ignored_and_counted(bad: Any) -> None:
 @given(
     st.recursive(
         st.none() | st.text() | st.binary() | st.integers() | st.floats(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["traceparent", "tracestate", "baggage", "_meta", "_trace_parent", "x"]), inner),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(st.sampled_from(["traceparent", "tracestate", "baggage", "_meta", "_trace_parent", "x"]), inner)
+        ),
     )
 )
 def test_no_carrier_raises(carrier: object) -> None:

@@ -58,7 +58,12 @@ async def test_both_trees_and_scores_arrive(tempo: TempoDouble, langfuse: Langfu
     with app.tracer.start_as_current_span("POST /ask"):
         app.loop(3)
     assert await flushed(app)
-    assert Counter(span.name for span in tempo.spans) == {"POST /ask": 1, "invoke_agent planner": 1, "chat gpt-4o": 3, "execute_tool search": 3}
+    assert Counter(span.name for span in tempo.spans) == {
+        "POST /ask": 1,
+        "invoke_agent planner": 1,
+        "chat gpt-4o": 3,
+        "execute_tool search": 3,
+    }
     assert Counter(span.name for span in langfuse.spans.values()) == {"invoke_agent planner": 1, "chat gpt-4o": 3, "execute_tool search": 3}
     marked = [span for span in tempo.spans if any(pair.key == "otel_ext.findings" for pair in span.attributes)]
     assert [(span.name, len(span.events)) for span in marked] == [("execute_tool search", 1)]

@@ -99,7 +99,9 @@ def test_a_late_tool_takes_a_verdict_back() -> None:
     app = App()
     with app.agent():
         app.chat(calls=(("c1", "lookup"),))
-        late = app.tracer.start_span("execute_tool lookup", attributes={"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.id": "c1"})
+        late = app.tracer.start_span(
+            "execute_tool lookup", attributes={"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.id": "c1"}
+        )
         late.set_attributes({"gen_ai.tool.name": "lookup", "gen_ai.tool.call.result": "x"})
         app.chat("done")
     assert [finding.withdrawn for finding in app.findings] == [False]

@@ -33,7 +33,11 @@ def test_a_function(app: App) -> None:
     span = app.spans["execute_tool search"]
     given = dict(span.attributes)
     assert given.pop("langfuse.observation.metadata.tempo_span_id") == trace.format_span_id(span.context.span_id)
-    assert given.pop("langfuse.trace.metadata.tempo_trace_id") == given.pop("langfuse.trace_id") == trace.format_trace_id(span.context.trace_id)
+    assert (
+        given.pop("langfuse.trace.metadata.tempo_trace_id")
+        == given.pop("langfuse.trace_id")
+        == trace.format_trace_id(span.context.trace_id)
+    )
     assert given == {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": "search",
@@ -87,7 +91,9 @@ def test_loops_are_found_though_nothing_is_recorded(app: App, different: bool) -
     with app.agent():
         for number in range(3):
             fetch(number if different else 1)
-    assert [(finding.rule, str(finding.severity)) for finding in app.findings] == ([] if different else [("loop/identical_calls", "critical")])
+    assert [(finding.rule, str(finding.severity)) for finding in app.findings] == (
+        [] if different else [("loop/identical_calls", "critical")]
+    )
     assert all("gen_ai.tool.call.arguments" not in span.attributes for span in app.memory.get_finished_spans())
 
 
