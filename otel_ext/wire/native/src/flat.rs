@@ -99,7 +99,14 @@ mod tests {
         assert_eq!(slot(b"0.message.content"), Some((0, 0, 0, Part::Content)));
         assert_eq!(slot(b"12.message.tool_calls.3.tool_call.function.name"), Some((12, 2, 4, Part::CallName)));
         assert_eq!(slot(b"1.message.contents.2.message_content.text"), Some((1, 1, 2, Part::ContentsText)));
-        for bad in ["", ".message.content", "x.message.content", "1234567890.message.content", "1.message.role", "1.message.tool_calls.0.tool_call.x"] {
+        for bad in [
+            "",
+            ".message.content",
+            "x.message.content",
+            "1234567890.message.content",
+            "1.message.role",
+            "1.message.tool_calls.0.tool_call.x",
+        ] {
             assert_eq!(slot(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -258,7 +258,8 @@ impl<'a, F: AsRef<[u8]>> Planner<'a, F> {
                     }
                 }
                 Column::Ids { before, after, of_span, .. } if column.wants_id(row) => {
-                    let id = if *of_span { ids.own.as_ref().map(<[u8; 8]>::as_slice) } else { ids.trace.as_ref().map(<[u8; 16]>::as_slice) };
+                    let id =
+                        if *of_span { ids.own.as_ref().map(<[u8; 8]>::as_slice) } else { ids.trace.as_ref().map(<[u8; 16]>::as_slice) };
                     size += id.map_or(0, |id| self.around(before, id, after));
                 }
                 Column::Ids { .. } => {}

@@ -192,7 +192,9 @@ impl Values<'_> {
 fn filling(rest: &[u8]) -> Option<&[u8]> {
     match rest {
         [length @ ..0x80, content @ ..] if usize::from(*length) == content.len() => Some(content),
-        [low @ 0x80..=0xff, high @ ..0x80, content @ ..] if usize::from(low & 0x7f) | usize::from(*high) << 7 == content.len() => Some(content),
+        [low @ 0x80..=0xff, high @ ..0x80, content @ ..] if usize::from(low & 0x7f) | usize::from(*high) << 7 == content.len() => {
+            Some(content)
+        }
         _ => None,
     }
 }
