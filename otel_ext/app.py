@@ -19,6 +19,7 @@ from otel_ext.exporters.base import Record, Runtime, Undelivered
 from otel_ext.exporters.delivery import Delivery
 from otel_ext.exporters.prometheus import Metrics
 from otel_ext.intake import Intake
+from otel_ext.linkstore import LinkStore, Pair
 from otel_ext.logs import log_finding, set_up
 from otel_ext.model import Finding, Receipt
 from otel_ext.outputs import make_outputs
@@ -55,6 +56,7 @@ class Sidecar:
             codec=CODEC,
         )
         self.stats = ReceiverStats()
+        self.link_store = LinkStore(settings.links.store) if settings.links.store else None
         self.on_finding: list[Callable[[Finding], None]] = [log_finding]
         self.undelivered: list[Undelivered] = []
         made = make_outputs(exporters, self.codec, self.runtime)
@@ -113,6 +115,7 @@ class Sidecar:
             await self.runtime.sleep(TICK_S)
             try:
                 self.settle()
+                await asyncio.to_thread(self._keep_links)
             except Exception:
                 log.exception("a tick failed")
                 self.metrics.dropped("tick", "internal")
@@ -124,6 +127,14 @@ class Sidecar:
         except Overloaded:
             return
         self._keep(self.pipeline.tick(self.runtime.now_ns()))
+
+    def _keep_links(self) -> None:
+        """Write what was learned since the last time. On a thread: a disk may be slow."""
+        learned = self.pipeline.verdicts.book.learned
+        if not learned or self.link_store is None:
+            return
+        pairs = [learned.popleft() for _ in range(len(learned))]
+        self.link_store.add(Pair(trace_id.hex(), langfuse_id) for trace_id, langfuse_id in pairs)
 
     # -- life
 
@@ -152,6 +163,10 @@ class Sidecar:
         if self._ticking:
             self._ticking.cancel()
         self._keep_last()
+        try:
+            await asyncio.to_thread(self._keep_links)
+        except OSError as error:
+            log.warning("learned links were not kept: %s", error)
         left_s = max(0.1, deadline - time.monotonic())
         draining = [output.delivery.drain(left_s) for output in self.outputs]
         if self.scores:

@@ -20,6 +20,7 @@ from otel_ext.configfile import load
 from otel_ext.errors import ConfigError, MalformedPayload, OtelExtError
 from otel_ext.settings import Settings
 
+TRACE_ID_DIGITS = 32
 OPTIONAL_PARTS = {"uvloop": "faster event loop", "langfuse": "Langfuse SDK"}
 
 
@@ -58,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check-config", help="say what is wrong with a configuration")
     check.add_argument("file", metavar="F")
     check.set_defaults(command=_check)
+    link = commands.add_parser("link", help="the pages of a trace in Langfuse and Grafana, by its id in either")
+    link.add_argument("trace_id", metavar="TRACE_ID")
+    link.add_argument("--config", metavar="F", help="whose `links` say where the systems are, and where learned ids are kept")
+    link.set_defaults(command=_link)
     version = commands.add_parser("version", help="version, codec in use, optional parts")
     version.set_defaults(command=_version)
     return parser
@@ -107,6 +112,37 @@ def _check(arguments: argparse.Namespace) -> int:
     settings_from(arguments.file)
     print(f"{arguments.file}: good")
     return 0
+
+
+def _link(arguments: argparse.Namespace) -> int:
+    from otel_ext.correlate import urls
+
+    links = settings_from(arguments.config).links
+    if not links.langfuse_url and not links.grafana_url:
+        raise ConfigError(["links.langfuse_url and links.grafana_url: neither is set, so there is no page to print"])
+    trace_id, langfuse_id = _pair_of(arguments.trace_id.strip(), links.store)
+    pages = {"Langfuse": urls.fill(urls.langfuse_template(links), langfuse_id)}
+    if trace_id:
+        pages["Tempo"] = urls.fill(urls.tempo_template(links), trace_id)
+    else:
+        print(f"{langfuse_id} is not known to be another trace's id: there is no page in Tempo to print", file=sys.stderr)
+    for name, url in pages.items():
+        if url:
+            print(f"{name}: {url}")
+    return 0
+
+
+def _pair_of(given: str, store: str) -> tuple[str, str]:
+    """The ids of the trace in Tempo ("" where it is not known) and in Langfuse."""
+    from otel_ext.linkstore import LinkStore
+
+    lower = given.lower()
+    is_otel = len(lower) == TRACE_ID_DIGITS and not lower.strip("0123456789abcdef")
+    known = LinkStore(store) if store else None
+    for each in (given, lower):
+        if known is not None and (pair := known.find(each)):
+            return pair
+    return (lower, lower) if is_otel else ("", given)
 
 
 def _version(_arguments: argparse.Namespace) -> int:

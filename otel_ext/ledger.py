@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 
 def request_of(call: int, tool: int, model_span: int, end: int, place: int) -> Request:
-    """The *place*-th call that a model asked for. Without a call id: a number of its own below zero, the same however often it is delivered."""
+    """The *place*-th call that a model asked for. Without a call id it has a number of its own below zero, at every delivery the same."""
     number = call or -((model_span << 8 | place & 0xFF) + 1)
     return Request(number, tool, model_span, end, answered=False, refused=False)
 

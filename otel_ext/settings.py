@@ -98,6 +98,7 @@ class Links:
     langfuse_project: str = ""
     grafana_url: Annotated[str, Url(optional=True)] = ""
     tempo_datasource: str = "tempo"
+    store: str = ""  # a file in which ids that differ between the systems survive a restart, for `otel-ext link`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

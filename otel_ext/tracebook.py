@@ -7,6 +7,7 @@ the run and not of batching. No I/O, no clock: times come in.
 from __future__ import annotations
 
 import struct
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -18,6 +19,8 @@ from otel_ext.wire.table import STEP_STRUCT
 
 ROW: Final = struct.Struct(STEP_STRUCT)
 _KIND_AT: Final = 12  # of the kind in a packed row
+
+LEARNED_MAX: Final = 10_000  # links that wait to be kept; of more, the oldest go
 
 FindingKey = tuple[str, int]
 
@@ -76,6 +79,7 @@ class TraceBook:
 
     settings: Traces
     evicted: dict[str, int] = field(default_factory=lambda: {"idle": 0, "max_traces": 0, "max_steps": 0, "max_verdicts": 0})
+    learned: deque[tuple[bytes, str]] = field(default_factory=lambda: deque(maxlen=LEARNED_MAX))  # links, for whoever keeps them
     _open: dict[bytes, Trace] = field(default_factory=dict)  # the longest quiet first
     _verdicts: dict[bytes, Verdict] = field(default_factory=dict)
     _by_langfuse: dict[str, bytes] = field(default_factory=dict)
@@ -142,6 +146,7 @@ class TraceBook:
             return
         trace.langfuse_id = langfuse_id
         self._by_langfuse[langfuse_id] = trace_id
+        self.learned.append((trace_id, langfuse_id))
         if len(self._by_langfuse) > self.settings.max_verdicts:
             del self._by_langfuse[next(iter(self._by_langfuse))]
 

@@ -53,9 +53,9 @@ def _write(span: Any, langfuse_id: str, otel_id: str, places: list[Links]) -> No
     span.add_event(EVENT, {semconv.LANGFUSE_TRACE_ID: langfuse_id, "otel.trace_id": otel_id})
 
 
-def _langfuse_id(value: str) -> str:
+def _langfuse_id(value: object) -> str:
     """A Langfuse id as it is stored: 32 hex digits since v3, a UUID with its dashes before."""
-    text = str(value).strip()
+    text = value.strip() if isinstance(value, str) else ""
     return text if 0 < len(text) <= LANGFUSE_ID_LENGTH_MAX and text.isprintable() else ""
 
 
