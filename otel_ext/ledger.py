@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -13,6 +14,7 @@ from otel_ext.wire.steps import TOOL
 
 OPEN_REQUESTS_MAX: Final = 256  # calls of one trace that wait for their span; more are counted and not judged
 _CALL_AT: Final = ROW.size - 4
+_CALL: Final = struct.Struct("<I")
 
 
 class Answer(NamedTuple):
@@ -45,6 +47,16 @@ def record(trace: Trace, fresh: list[Step], requests: Iterable[Request], answers
         overflow += _put(trace, waiting, Request(answer.call, 0, 0, 0, answered=True, refused=answer.refused))
     trace.requests = waiting or None
     return overflow
+
+
+def settle(trace: Trace, packed: bytes) -> None:
+    """Cross off the call that this packed step of a tool made."""
+    waiting = trace.requests
+    call = _CALL.unpack_from(packed, _CALL_AT)[0]
+    if waiting and call in waiting and not hollow(ROW.unpack(packed)):
+        del waiting[call]
+        if not waiting:
+            trace.requests = None
 
 
 def _put(trace: Trace, waiting: dict[int, Request], news: Request) -> int:

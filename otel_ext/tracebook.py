@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -79,10 +80,14 @@ class TraceBook:
 
     settings: Traces
     evicted: dict[str, int] = field(default_factory=lambda: {"idle": 0, "max_traces": 0, "max_steps": 0, "max_verdicts": 0})
+    lookup: Callable[[bytes], Trace | None] = field(init=False)  # `get`, for who calls it once a span
     learned: deque[tuple[bytes, str]] = field(default_factory=lambda: deque(maxlen=LEARNED_MAX))  # links, for whoever keeps them
     _open: dict[bytes, Trace] = field(default_factory=dict)  # the longest quiet first
     _verdicts: dict[bytes, Verdict] = field(default_factory=dict)
     _by_langfuse: dict[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.lookup = self._open.get
 
     def __len__(self) -> int:
         return len(self._open)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from otel_ext.detectors.base import END, KIND, NAME, SPAN, Hit, Step
 from otel_ext.detectors.skipping import Request, Run
 from otel_ext.judge import RUN_RULES, Judge, runs_of, started
-from otel_ext.ledger import Answer, record
+from otel_ext.ledger import Answer, record, settle
 from otel_ext.model import Evidence, Finding
 from otel_ext.settings import NS_PER_S, Settings
 from otel_ext.tracebook import ROW, Added, FindingKey, Trace, TraceBook
@@ -162,7 +162,7 @@ class Verdicts:
         An agent's own step is never taken here. No verdict has changed on False.
         """
         kind = packed[_KIND_AT]
-        trace = self.book.get(trace_id)
+        trace = self.book.lookup(trace_id)
         if trace is None or now_ns - trace.seen_ns > NS_PER_S:  # what is quiet for minutes need not be known to the microsecond
             trace = self.book.touch(trace_id, now_ns)
         history = trace.steps
@@ -177,8 +177,10 @@ class Verdicts:
             if text != _NO_TEXT and text in history:
                 return False
             trace.models += 1
-        if requests or answers or trace.requests:
+        if requests or answers:
             self.dropped["open_requests"] += record(trace, [ROW.unpack(packed)], requests, answers)
+        elif kind == TOOL and trace.requests:
+            settle(trace, packed)
         self.book.append(trace, packed)
         return True
 

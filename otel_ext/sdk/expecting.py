@@ -116,7 +116,7 @@ class expect_tools:  # noqa: N801 - used like a function, as `open` is
         """State the expectation on agent spans; the first span inside is what a finding is about where the block has no own."""
         if self._anchor is None:
             self._anchor = span
-        reading = source.reader.read(span, spans.attributes_of(span), inputs=False)
+        reading = source.reader.read(span, span._context.span_id, spans.attributes_of(span), inputs=False)
         if reading is not None and reading.kind == _AGENT:
             self._state(span)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple
@@ -58,9 +58,10 @@ class Judging:
             self.verdicts = Verdicts(self.settings, self.verdicts.name, self.verdicts.intern)
         self._inside = False
 
-    def trace(self, trace_id: bytes) -> Trace | None:
+    @property
+    def trace(self) -> Callable[[bytes], Trace | None]:
         """What is known of a trace. To be read only."""
-        return self.verdicts.book.get(trace_id)
+        return self.verdicts.book.lookup
 
     def learn_link(self, trace_id: bytes, langfuse_id: str) -> bool:
         """The trace is in Langfuse, under *langfuse_id*: also where that is its own id, which the steps of another service told."""
@@ -80,20 +81,25 @@ class Judging:
                 return CLEAN
             self._inside = True
             try:
-                judged = self._take(trace_id, span_id, reading)
-                while self._deferred:
-                    ended = self._deferred.pop()
-                    later = self._take(ended.trace_id, ended.span_id, ended.reading)
-                    judged = Judged(judged.here, [*judged.late, *later.here, *later.late])
+                now_ns = time.time_ns()
+                if self.verdicts.take_next(trace_id, reading.packed, reading.requests, reading.answers, now_ns):
+                    judged = CLEAN
+                else:
+                    judged = self._take(trace_id, span_id, reading, now_ns)
+                return self._catch_up(judged) if self._deferred else judged
             finally:
                 self._inside = False
+
+    def _catch_up(self, judged: Judged) -> Judged:
+        """What ended meanwhile."""
+        while self._deferred:
+            ended = self._deferred.pop()
+            later = self._take(ended.trace_id, ended.span_id, ended.reading, time.time_ns())
+            judged = Judged(judged.here, [*judged.late, *later.here, *later.late])
         return judged
 
-    def _take(self, trace_id: bytes, span_id: int, reading: Reading) -> Judged:
-        now_ns = time.time_ns()
+    def _take(self, trace_id: bytes, span_id: int, reading: Reading, now_ns: int) -> Judged:
         verdicts = self.verdicts
-        if verdicts.take_next(trace_id, reading.packed, reading.requests, reading.answers, now_ns):
-            return CLEAN
         if reading.kind == _AGENT:
             if reading.texts:
                 self._expect(trace_id, span_id, reading, now_ns)

@@ -86,6 +86,7 @@ class Processor(SpanProcessor):
         self.codec = codec or make_codec(KEYS, RULES, Limits(names_max=settings.traces.max_names))
         self.reader = Reader(self.codec)
         self._judging = Judging(settings, self.codec)
+        self._trace = self._judging.trace
         self._on_finding = on_finding
         self._baggage = frozenset(baggage)
         self._sink = sink
@@ -113,13 +114,14 @@ class Processor(SpanProcessor):
         """Judge, and put findings onto the span, before any processor is given the ended one."""
         if not self._open:
             return
+        span_id = span._context.span_id
         try:
-            found = self._end(span)
+            found = self._end(span, span_id)
         except Exception as error:
             found = _NO_FINDINGS
             self.stats.swallow("on_ending", error)
         ended = self._ended
-        ended[span._context.span_id] = found
+        ended[span_id] = found
         if len(ended) > ENDED_MAX:
             ended.pop(next(iter(ended)), None)
 
@@ -128,13 +130,15 @@ class Processor(SpanProcessor):
         if not self._open:
             return
         try:
-            found = self._ended.pop(span._context.span_id, None)
+            span_id = span._context.span_id
+            found = self._ended.pop(span_id, None)
             if found is None:  # an SDK, or a wrapper around us, without the hook
-                found = self._end(span)
+                found = self._end(span, span_id)
             if self._sink is not None and span._context.trace_flags.sampled:
                 self._sink.put(span, found)
-            for finding in found:
-                self._tell(finding)
+            if found:
+                for finding in found:
+                    self._tell(finding)
         except Exception as error:
             self.stats.swallow("on_end", error)
 
@@ -161,6 +165,7 @@ class Processor(SpanProcessor):
         """In a child process: fresh locks, an empty queue, a new thread once it is needed."""
         self._ended.clear()
         self._judging.after_fork()
+        self._trace = self._judging.trace
         if self._sink is not None:
             self._sink.after_fork()
 
@@ -173,7 +178,7 @@ class Processor(SpanProcessor):
         carried = context.get(_BAGGAGE_KEY)
         if carried:
             self._carry(span, trace_id, carried)
-        trace = self._judging.trace(trace_id)
+        trace = self._trace(trace_id)
         if trace is not None:
             self._identify(span, spans.attributes_of(span), trace, trace_id)
         if self._sink is not None:
@@ -192,20 +197,19 @@ class Processor(SpanProcessor):
 
     # -- end
 
-    def _end(self, span: Any) -> Sequence[Finding]:
+    def _end(self, span: Any, span_id: int) -> Sequence[Finding]:
         """Judge the span, write on it what was found, return what must be told."""
         stats = self.stats
         stats.spans += 1
-        context = span._context
-        span_id = context.span_id
-        trace_id = context.trace_id.to_bytes(16, "big")
+        trace_id = span._context.trace_id.to_bytes(16, "big")
         attributes = spans.attributes_of(span)
-        if semconv.LANGFUSE_TRACE_ID in attributes:
-            self._learn(trace_id, attributes[semconv.LANGFUSE_TRACE_ID])
-        trace = self._judging.trace(trace_id)
+        trace = self._trace(trace_id)
+        langfuse_id = attributes.get(semconv.LANGFUSE_TRACE_ID)
+        if langfuse_id is not None and (trace is None or langfuse_id != (trace.langfuse_id or trace_id.hex())):
+            self._learn(trace_id, langfuse_id)
         # Answers only tell of calls that were asked for before: without any, a long conversation need not be read again.
         known = calls.with_call(attributes, span_id) if calls.pending else attributes
-        reading = self.reader.read(span, known, trace is not None and bool(trace.requests))
+        reading = self.reader.read(span, span_id, known, trace is not None and bool(trace.requests))
         if reading is None:
             if trace is not None:
                 self._identify(span, attributes, trace, trace_id)
@@ -213,14 +217,14 @@ class Processor(SpanProcessor):
             return _NO_FINDINGS
         stats.steps += 1
         judged = self._judging.take(trace_id, span_id, reading)
-        self._link(span, attributes, reading, trace or self._judging.trace(trace_id), trace_id)
+        self._link(span, attributes, reading, trace or self._trace(trace_id), trace_id)
         if judged is CLEAN and not scopes.live:
             return _NO_FINDINGS
         return self._found(span, trace_id, span_id, reading, judged)
 
     def _learn(self, trace_id: bytes, langfuse_id: object) -> bool:
         """By which id Langfuse knows the trace; False where that cannot be one."""
-        trace = self._judging.trace(trace_id)
+        trace = self._trace(trace_id)
         if trace is not None and langfuse_id == (trace.langfuse_id or (trace.steps and trace_id.hex())):
             return True
         return isinstance(langfuse_id, str) and self._judging.learn_link(trace_id, langfuse_id)
@@ -296,7 +300,7 @@ class Processor(SpanProcessor):
 
     def langfuse_id(self, trace_id: int) -> str:
         """The id by which Langfuse knows the trace; "" while it is not known to be there."""
-        known = self._judging.trace(trace_id.to_bytes(16, "big"))
+        known = self._trace(trace_id.to_bytes(16, "big"))
         if known is None:
             return ""
         return known.langfuse_id or (f"{trace_id:032x}" if known.steps else "")

@@ -28,6 +28,7 @@ _ANSWERS: Final = struct.Struct("<I?xxxQ")
 
 # A span with none of these keys and none of these names is no step, whatever else it carries.
 _KNOWN: Final = frozenset(key.name for key in KEYS if key.field is not Field.MARK and key.name != semconv.LANGFUSE_TRACE_ID)
+_COMMON: Final = "gen_ai.operation.name"  # looked for first: most steps have it
 _NAMED: Final = tuple(rule.prefix for rule in RULES if not rule.kinds or StepKind.OTHER in rule.kinds)
 
 
@@ -68,10 +69,10 @@ class Reader:
         self._resource: object = None
         self._service = b""
 
-    def read(self, span: Any, attributes: dict[str, Any], inputs: bool) -> Reading | None:
+    def read(self, span: Any, span_id: int, attributes: dict[str, Any], inputs: bool) -> Reading | None:
         """*span* as a step, None where it is none. Without *inputs*, the messages that its model was given are left unread."""
         name = span._name
-        if _KNOWN.isdisjoint(attributes) and not name.startswith(_NAMED):
+        if _COMMON not in attributes and _KNOWN.isdisjoint(attributes) and not name.startswith(_NAMED):
             return None
         if span._resource is not self._resource:
             self._learn(span._resource)
@@ -80,7 +81,7 @@ class Reader:
             name,
             scope.name.encode() if scope else b"",
             self._service,
-            span._context.span_id,
+            span_id,
             span._start_time or 0,
             span._end_time or 0,
             span._status.status_code.value,
