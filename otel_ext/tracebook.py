@@ -80,6 +80,7 @@ class TraceBook:
 
     settings: Traces
     evicted: dict[str, int] = field(default_factory=lambda: {"idle": 0, "max_traces": 0, "max_steps": 0, "max_verdicts": 0})
+    steps_bytes_max: int = field(init=False)
     lookup: Callable[[bytes], Trace | None] = field(init=False)  # `get`, for who calls it once a span
     learned: deque[tuple[bytes, str]] = field(default_factory=lambda: deque(maxlen=LEARNED_MAX))  # links, for whoever keeps them
     _open: dict[bytes, Trace] = field(default_factory=dict)  # the longest quiet first
@@ -88,6 +89,7 @@ class TraceBook:
 
     def __post_init__(self) -> None:
         self.lookup = self._open.get
+        self.steps_bytes_max = self.settings.max_steps * ROW.size
 
     def __len__(self) -> int:
         return len(self._open)
@@ -175,7 +177,8 @@ class TraceBook:
     def append(self, trace: Trace, packed: bytes) -> None:
         """Add *packed* steps that come after all others."""
         trace.steps += packed
-        self._bound(trace)
+        if len(trace.steps) > self.steps_bytes_max:
+            self._bound(trace)
 
     def _merge(self, trace: Trace, steps: list[Step]) -> Added:
         known = {(step[END], step[SPAN]): step for step in trace.rows()}

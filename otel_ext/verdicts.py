@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from otel_ext.detectors.base import END, KIND, NAME, SPAN, Hit, Step
+from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step
 from otel_ext.detectors.skipping import Request, Run
 from otel_ext.judge import RUN_RULES, Judge, runs_of, started
 from otel_ext.ledger import Answer, record, settle
@@ -196,8 +196,9 @@ class Verdicts:
             return False
         begin = started(agent)
         run = [step for step in ROW.iter_unpack(history) if step[END] >= begin]
-        known = summary(run)
-        if not known.models or not self.judge.is_clean(history[-len(run) * ROW.size :] + packed, agent, service, known):
+        tokens = [step[B] for step in run if step[KIND] == LLM]
+        known = Summary(len(tokens), 1, 0, sum(tokens))
+        if not tokens or not self.judge.is_clean(history[-len(run) * ROW.size :] + packed, agent, service, known):
             return False
         self.judge.spikes.learn(agent[NAME], service, known.tokens)
         trace.agent_end = agent[END]

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from opentelemetry import baggage as baggage_api
 from opentelemetry.context import Context, get_current
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from otel_ext import semconv
 from otel_ext.correlate import urls
@@ -32,11 +32,14 @@ ENDED_MAX: Final = 10_000  # spans between `_on_ending` and `on_end`
 SETTLED_MAX: Final = 10_000
 BAGGAGE_VALUE_MAX: Final = 1_024  # characters of an entry that is put on a span
 
-_LLM: Final = int(StepKind.LLM)
-_TOOL: Final = int(StepKind.TOOL)
+_OTHER: Final = int(StepKind.OTHER)
+_SHORT: Final = {int(StepKind.LLM): semconv.LANGFUSE_MODEL, int(StepKind.TOOL): semconv.MCP_TOOL}
 _AGENT: Final = int(StepKind.AGENT)
 # Found once by looking: the key under which the API keeps baggage in a context is not public, and asking the API costs a copy a span.
 _BAGGAGE_KEY: Final = next(iter(baggage_api.set_baggage("key", "value", Context())))
+# A SpanContext is a tuple; its properties are a call each.
+_TRACE: Final = 0
+_SPAN: Final = 1
 _NO_FINDINGS: Final[tuple[Finding, ...]] = ()
 
 
@@ -101,12 +104,22 @@ class Processor(SpanProcessor):
 
     # -- what the SDK calls
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Put links and allowed baggage onto the span."""
         if not self._open:
             return
         try:
-            self._start(span, get_current() if parent_context is None else parent_context)
+            if scopes.live:
+                scopes.started(self, span)
+            context: Any = get_current() if parent_context is None else parent_context
+            trace_id = span._context[_TRACE].to_bytes(16, "big")
+            if _BAGGAGE_KEY in context:
+                self._carry(span, trace_id, context[_BAGGAGE_KEY])
+            trace = self._trace(trace_id)
+            if trace is not None and (trace.steps or trace.langfuse_id):
+                spans.put_missing(span, semconv.LANGFUSE_TRACE_ID, trace.langfuse_id or trace_id.hex())
+            if self._sink is not None:
+                self._sink.started(span)
         except Exception as error:
             self.stats.swallow("on_start", error)
 
@@ -114,7 +127,7 @@ class Processor(SpanProcessor):
         """Judge, and put findings onto the span, before any processor is given the ended one."""
         if not self._open:
             return
-        span_id = span._context.span_id
+        span_id = span._context[_SPAN]
         try:
             found = self._end(span, span_id)
         except Exception as error:
@@ -130,7 +143,7 @@ class Processor(SpanProcessor):
         if not self._open:
             return
         try:
-            span_id = span._context.span_id
+            span_id = span._context[_SPAN]
             found = self._ended.pop(span_id, None)
             if found is None:  # an SDK, or a wrapper around us, without the hook
                 found = self._end(span, span_id)
@@ -171,19 +184,6 @@ class Processor(SpanProcessor):
 
     # -- start
 
-    def _start(self, span: Any, context: Mapping[str, Any]) -> None:
-        if scopes.live:
-            scopes.started(self, span)
-        trace_id = span._context.trace_id.to_bytes(16, "big")
-        carried = context.get(_BAGGAGE_KEY)
-        if carried:
-            self._carry(span, trace_id, carried)
-        trace = self._trace(trace_id)
-        if trace is not None:
-            self._identify(span, spans.attributes_of(span), trace, trace_id)
-        if self._sink is not None:
-            self._sink.started(span)
-
     def _carry(self, span: Any, trace_id: bytes, carried: Mapping[str, object]) -> None:
         """Baggage onto the span: the Langfuse id, and what the allow-list names."""
         there = spans.attributes_of(span)
@@ -201,7 +201,7 @@ class Processor(SpanProcessor):
         """Judge the span, write on it what was found, return what must be told."""
         stats = self.stats
         stats.spans += 1
-        trace_id = span._context.trace_id.to_bytes(16, "big")
+        trace_id = span._context[_TRACE].to_bytes(16, "big")
         attributes = spans.attributes_of(span)
         trace = self._trace(trace_id)
         langfuse_id = attributes.get(semconv.LANGFUSE_TRACE_ID)
@@ -211,13 +211,17 @@ class Processor(SpanProcessor):
         known = calls.with_call(attributes, span_id) if calls.pending else attributes
         reading = self.reader.read(span, span_id, known, trace is not None and bool(trace.requests))
         if reading is None:
-            if trace is not None:
-                self._identify(span, attributes, trace, trace_id)
-                self._page_of(span)
+            if trace is not None and (trace.steps or trace.langfuse_id):
+                self._identify(span, trace, trace_id, _OTHER)
             return _NO_FINDINGS
         stats.steps += 1
         judged = self._judging.take(trace_id, span_id, reading)
-        self._link(span, attributes, reading, trace or self._trace(trace_id), trace_id)
+        trace = trace or self._trace(trace_id)
+        if trace is not None and (langfuse_id is None or self._page):
+            self._identify(span, trace, trace_id, reading.kind)
+        key = _SHORT.get(reading.kind)
+        if key is not None and key not in attributes:
+            self._name(span, key, reading.name)
         if judged is CLEAN and not scopes.live:
             return _NO_FINDINGS
         return self._found(span, trace_id, span_id, reading, judged)
@@ -253,34 +257,17 @@ class Processor(SpanProcessor):
                     more.append(finding)
         return more
 
-    @staticmethod
-    def _identify(span: Any, attributes: dict[str, Any], trace: Trace, trace_id: bytes) -> None:
-        """The trace's id in Langfuse, once it is known to be there."""
-        if semconv.LANGFUSE_TRACE_ID not in attributes and (trace.steps or trace.langfuse_id):
-            spans.put(span, semconv.LANGFUSE_TRACE_ID, trace.langfuse_id or trace_id.hex())
-
-    def _page_of(self, span: Any, kind: int = 0) -> None:
-        """The trace's page, on local roots and agents."""
+    def _identify(self, span: Any, trace: Trace, trace_id: bytes, kind: int) -> None:
+        """The trace's id in Langfuse; its page on local roots and agents."""
+        langfuse_id = trace.langfuse_id or trace_id.hex()
+        spans.put_missing(span, semconv.LANGFUSE_TRACE_ID, langfuse_id)
         if self._page and (kind == _AGENT or span._parent is None or span._parent.is_remote):
-            langfuse_id = spans.attributes_of(span).get(semconv.LANGFUSE_TRACE_ID)
-            if isinstance(langfuse_id, str):
-                spans.put_missing(span, {semconv.LANGFUSE_TRACE_URL: urls.fill(self._page, langfuse_id)})
+            langfuse_id = str(spans.attributes_of(span)[semconv.LANGFUSE_TRACE_ID])  # the application's own, where it set one
+            spans.put_missing(span, semconv.LANGFUSE_TRACE_URL, urls.fill(self._page, langfuse_id))
 
-    def _link(self, span: Any, attributes: dict[str, Any], reading: Reading, trace: Trace | None, trace_id: bytes) -> None:
-        """The ids, and the short names that queries use."""
-        if trace is not None:
-            self._identify(span, attributes, trace, trace_id)
-        kind = reading.kind
-        if self._page:
-            self._page_of(span, kind)
-        if kind == _LLM:
-            key = semconv.LANGFUSE_MODEL
-        elif kind == _TOOL:
-            key = semconv.MCP_TOOL
-        else:
-            return
-        number = reading.name
-        if number > NAME_OTHER and key not in attributes:
+    def _name(self, span: Any, key: str, number: int) -> None:
+        """The short name that queries use; one that did not fit the table of names would say nothing true."""
+        if number > NAME_OTHER:
             name = self._names.get(number)
             if name is None:
                 name = self._names[number] = self.codec.name(number)

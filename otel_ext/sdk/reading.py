@@ -62,29 +62,33 @@ class Reading(NamedTuple):
 
 
 class Reader:
-    """Reads spans with one codec; remembers the service of the resource it saw last."""
+    """Reads spans with one codec; remembers the resource and the scope it saw last."""
 
     def __init__(self, codec: Codec) -> None:
         self._span = codec.span
-        self._resource: object = None
-        self._service = b""
+        # One value each, so that another thread never sees half of a change.
+        self._resource: tuple[object, bytes] = (None, b"")
+        self._scope: tuple[object, bytes] = (None, b"")
 
     def read(self, span: Any, span_id: int, attributes: dict[str, Any], inputs: bool) -> Reading | None:
         """*span* as a step, None where it is none. Without *inputs*, the messages that its model was given are left unread."""
         name = span._name
         if _COMMON not in attributes and _KNOWN.isdisjoint(attributes) and not name.startswith(_NAMED):
             return None
-        if span._resource is not self._resource:
-            self._learn(span._resource)
-        scope = span._instrumentation_scope
+        resource, service = self._resource
+        if span._resource is not resource:
+            service = self._learn_resource(span._resource)
+        scope, scope_name = self._scope
+        if span._instrumentation_scope is not scope:
+            scope_name = self._learn_scope(span._instrumentation_scope)
         single = self._span(
             name,
-            scope.name.encode() if scope else b"",
-            self._service,
+            scope_name,
+            service,
             span_id,
             span._start_time or 0,
             span._end_time or 0,
-            span._status.status_code.value,
+            span._status.status_code._value_,
             attributes,
             inputs,
         )
@@ -102,9 +106,15 @@ class Reader:
             texts or (),
         )
 
-    def _learn(self, resource: Any) -> None:
-        self._service = str(resource.attributes.get("service.name", "")).encode("utf-8", "replace")
-        self._resource = resource
+    def _learn_resource(self, resource: Any) -> bytes:
+        service = str(resource.attributes.get("service.name", "")).encode("utf-8", "replace")
+        self._resource = (resource, service)
+        return service
+
+    def _learn_scope(self, scope: Any) -> bytes:
+        name = str(scope.name).encode("utf-8", "replace") if scope else b""
+        self._scope = (scope, name)
+        return name
 
 
 def _asked(packed: bytes, model: bytes) -> list[Request]:

@@ -6,7 +6,7 @@ has it writable then. So the containers behind them are written: the same ones t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
@@ -53,12 +53,18 @@ def _put_bounded(held: Any, key: str, value: str | Sequence[str]) -> None:
             held._immutable = True
 
 
-def put_missing(span: Any, attributes: Mapping[str, str]) -> None:
+def put_missing(span: Any, key: str, value: str) -> None:
     """Set what the application did not set itself."""
-    there = attributes_of(span)
-    for key, value in attributes.items():
-        if key not in there:
-            put(span, key, value)
+    held = span._attributes
+    if type(held) is BoundedAttributes:
+        there = held._dict
+        if key in there:
+            return
+        if held.max_value_len is None and (held.maxlen is None or len(there) < held.maxlen):
+            there[key] = value
+            return
+    if key not in held:
+        _put_bounded(held, key, value)
 
 
 def mark(span: Any, findings: Sequence[Finding]) -> None:
