@@ -5,11 +5,11 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use crate::memory::{self, Head};
+use crate::memory;
 use crate::reader;
 use crate::rewrite::{Column, Failure, Projection, plan};
 use crate::rows;
-use crate::scan::{Codec, Text};
+use crate::scan::{Codec, Own, Text};
 use crate::table::{Entry, GOALS, Kinds, Limits, Rule, Table};
 
 // The step with the agent and the service of the span behind it; requests; answers; conversation; texts.
@@ -107,9 +107,9 @@ impl PyCodec {
         inputs: bool,
     ) -> PyResult<Single<'py>> {
         let name = name.to_string_lossy();
-        let head = Head { name: name.as_bytes(), scope, service, span_id, start, end, status };
-        let payload = memory::request(&self.0.table, &head, attributes, inputs);
-        let columns = self.0.scan(&payload).map_err(malformed)?;
+        let own = Own { name: name.as_bytes(), scope, service, span_id: span_id.to_be_bytes(), start, end, status };
+        let (payload, attributes) = memory::attributes(&self.0.table, attributes, inputs);
+        let columns = self.0.scan_one(&payload, &attributes, &own);
         if columns.steps.is_empty() {
             return Ok(None);
         }

@@ -10,6 +10,7 @@
 //! taken on trust that the scope comes before its spans: where it does not, or anything else is wrong, the payload is read again with care.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::evaluate::Scratch;
@@ -18,7 +19,7 @@ use crate::names::{Names, Seeded};
 use crate::reader::{Cursor, FIXED32, FIXED64, LEN, Reason, Result, VARINT, malformed};
 use crate::rows::{self, Span, Step, Summary};
 use crate::table::{Goal, Limits, Table};
-use crate::value::Values;
+use crate::value::{Value, Values};
 
 const fn len(number: u32) -> u32 {
     number << 3 | LEN
@@ -104,9 +105,8 @@ impl Codec {
         Ok(self.read(payload, names, true)?.unwrap_or_default())
     }
 
-    /// The columns; None where that needs more care.
-    fn read(&self, payload: &[u8], names: &mut Names, careful: bool) -> Result<Option<Columns>> {
-        let mut scanner = Scanner {
+    fn scanner<'a>(&'a self, payload: &'a [u8], names: &'a mut Names, careful: bool) -> Scanner<'a> {
+        Scanner {
             payload,
             codec: self,
             names,
@@ -121,13 +121,42 @@ impl Codec {
             row: 0,
             service: b"",
             scope: b"",
-        };
+        }
+    }
+
+    /// The columns of one span that is still in memory: its attributes are ranges of `payload`, keys and values.
+    pub fn scan_one(&self, payload: &[u8], attributes: &[(Range<usize>, Value)], own: &Own<'_>) -> Columns {
+        let names = &mut self.names();
+        let mut scanner = self.scanner(payload, names, true);
+        (scanner.scope, scanner.service) = (own.scope, own.service);
+        for (key, value) in attributes {
+            scanner.scratch.attribute(&self.table, payload, payload.get(key.clone()).unwrap_or_default(), *value);
+        }
+        let span = Span { start: own.start, end: own.end, status: own.status, ..Span::default() };
+        scanner.end_of_span(span, &Head { trace_id: &[1; 16], span_id: &own.span_id, parent_id: b"", name: own.name });
+        scanner.finish()
+    }
+
+    /// The columns; None where that needs more care.
+    fn read(&self, payload: &[u8], names: &mut Names, careful: bool) -> Result<Option<Columns>> {
+        let mut scanner = self.scanner(payload, names, careful);
         let outcome = scanner.request();
         if !careful && (scanner.misplaced || outcome.is_err()) {
             return Ok(None);
         }
         outcome.map(|()| Some(scanner.finish()))
     }
+}
+
+/// What a span in memory says of itself, but for its trace: which one is the caller's business.
+pub struct Own<'a> {
+    pub name: &'a [u8],
+    pub scope: &'a [u8],
+    pub service: &'a [u8],
+    pub span_id: [u8; 8],
+    pub start: u64,
+    pub end: u64,
+    pub status: u8,
 }
 
 pub(crate) struct Scanner<'a> {
