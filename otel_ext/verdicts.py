@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step
 from otel_ext.detectors.skipping import Request, Run
 from otel_ext.judge import RUN_RULES, Judge, runs_of, started
-from otel_ext.ledger import Answer, record, settle
+from otel_ext.ledger import Answer, ask, record, settle
 from otel_ext.model import Evidence, Finding
 from otel_ext.settings import NS_PER_S, Settings
 from otel_ext.tracebook import ROW, Added, FindingKey, Trace, TraceBook
@@ -177,8 +177,10 @@ class Verdicts:
             if text != _NO_TEXT and text in history:
                 return False
             trace.models += 1
-        if requests or answers:
+        if answers:
             self.dropped["open_requests"] += record(trace, [ROW.unpack(packed)], requests, answers)
+        elif requests:
+            self.dropped["open_requests"] += ask(trace, requests)
         elif kind == TOOL and trace.requests:
             settle(trace, packed)
         self.book.append(trace, packed)
@@ -274,7 +276,7 @@ class Verdicts:
             rule=hit.rule,
             severity=hit.severity,
             message=hit.message.replace("{tool}", ", ".join(tools) or "a tool"),
-            agent=self.name(place.agent),
+            agent=self.name(place.agent or _agent_at(trace, place.end)),
             service=self.name(place.service),
             conversation=place.conversation,
             evidence=_named(hit, tools),
@@ -341,6 +343,12 @@ def _standing(arrival: Arrival, trace: Trace, given: Sequence[Given]) -> list[Gi
             if place.span_id == int.from_bytes(finding.span_id):
                 again.append(Given(finding, place.row))
     return again
+
+
+def _agent_at(trace: Trace, time_ns: int) -> int:
+    """The agent whose run had begun last at that time, of those whose spans are here; 0 for none."""
+    runs = [step for step in trace.rows() if step[KIND] == AGENT and started(step) <= time_ns <= step[END]]
+    return max(runs, key=started)[NAME] if runs else 0
 
 
 def _named(hit: Hit, tools: list[str]) -> Evidence:
