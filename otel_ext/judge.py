@@ -61,10 +61,10 @@ class Judge:
         return hits
 
     def is_clean(self, packed: bytes, agent: Step, service: int, known: Summary) -> bool:
-        """No run rule has anything to say of the whole run that *packed* are, with no request open: its tokens are usual, its calls as expected."""
+        """No run rule has anything to say of the whole run that *packed* are, with no request open: tokens as usual, calls as expected."""
         if not self.spikes.is_usual(agent[NAME], service, known.tokens, known.models):
             return False
-        if not self._expected.applies(agent[NAME], service):
+        if self._expected.surely_met(agent[NAME], service, packed):
             return True
         calls = [step for step in ROW.iter_unpack(packed) if step[KIND] == TOOL]
         run = Run(agent=agent[NAME], service=service, span=agent[SPAN], start=started(agent), end=agent[END], error=False, calls=calls)

@@ -12,12 +12,15 @@ from typing import Final, TypeVar
 
 import numpy as np
 
+from otel_ext.correlate.links import bit
+from otel_ext.dialects import Mark
 from otel_ext.model import StepKind
 from otel_ext.wire.table import Flag
 
 KEPT: Final = (StepKind.LLM, StepKind.TOOL, StepKind.AGENT, StepKind.RETRIEVER, StepKind.EMBEDDING, StepKind.HANDOFF)
 _KEEP: Final = np.zeros(256, dtype=np.bool_)
 _KEEP[list(KEPT)] = True
+_TYPED: Final = np.uint32(bit(Mark.OBSERVATION_TYPE))
 _Value = TypeVar("_Value")
 _DEPTH_MAX: Final = 64  # hops over spans left out; a longer chain keeps its last known parent
 
@@ -43,7 +46,8 @@ class LlmTree:
     def branch(self, spans: np.ndarray) -> Branch:
         """Which of *spans* to send, and their parents. Rows with invalid ids are never kept."""
         valid = spans["flags"] & np.uint32(Flag.INVALID_ID) == 0
-        keep = _KEEP[spans["kind"]] & valid
+        # An observation type set by hand says that the span is meant for Langfuse, whatever its kind.
+        keep = (_KEEP[spans["kind"]] | (spans["flags"] & _TYPED != 0)) & valid
         self._take_awaited(spans, keep, valid)
         rows = _parent_rows(spans)
         parents = spans["parent_id"].copy()
