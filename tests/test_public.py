@@ -32,5 +32,7 @@ def test_importing_the_package_is_light() -> None:
 def test_the_types_are_part_of_the_api() -> None:
     """An application that uses every name type-checks, strictly."""
     pytest.importorskip("mypy")
-    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "tests/typing/api.py"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "tests/typing/api.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout

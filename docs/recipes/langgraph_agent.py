@@ -1,7 +1,7 @@
 """A LangGraph agent that stops its own loop: `python docs/recipes/langgraph_agent.py`.
 
-LangGraph makes no spans by itself: `instrument_mcp_tool` on each tool is enough for loops. The edge after the tools looks at the run, so that
-the graph takes its fallback branch instead of running into the recursion limit. The model is a script.
+LangGraph makes no spans by itself: `instrument_mcp_tool` on each tool is enough for loops. The edge after the tools looks at the run, so
+that the graph takes its fallback branch instead of running into the recursion limit. The model is a script.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class ScriptedModel(Model):
 
 
 class StopLoops(RunHooks[Any]):
-    """Raises before the model is asked again, which would only repeat itself. (What `on_tool_start` raises comes out as a UserError.)"""
+    """Raises before the model is asked again, which would only repeat itself. What `on_tool_start` raises comes out as a UserError."""
 
     def __init__(self, run: watch) -> None:
         self.run = run

@@ -21,6 +21,7 @@ from tests.sdk.kit import App
 ROOT = Path(__file__).parent.parent.parent
 # `pip install --no-deps --target .venv/langfuse3 'langfuse<4'` puts the other major version there.
 OLD = Path(os.environ.get("LANGFUSE3_PATH", ROOT / ".venv" / "langfuse3"))
+HAS_OLD = OLD.is_dir()
 UUID = "8f14e45f-ceea-467f-a0e6-1f4b5c2d9e3a"
 LINKS = {"langfuse_url": "https://lf.example", "langfuse_project": "p", "grafana_url": "https://g.example"}
 
@@ -34,7 +35,7 @@ async def langfuse() -> AsyncIterator[LangfuseDouble]:
 
 
 async def run(langfuse: LangfuseDouble, version: str, mode: str) -> dict[str, Any]:
-    if version == "3" and not OLD.is_dir():
+    if version == "3" and not HAS_OLD:
         pytest.skip(f"no Langfuse SDK 3 in {OLD}")
     path = os.pathsep.join([str(OLD), str(ROOT)] if version == "3" else [str(ROOT)])
     command = [sys.executable, "-m", "tests.sdk.langfuse_app", langfuse.host, mode]

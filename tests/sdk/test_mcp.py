@@ -82,7 +82,7 @@ async def http(tempo: TempoDouble, url: str) -> AsyncIterator[Any]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     arguments = [sys.executable, "-m", "tests.sdk.mcp_server", "http", tempo.http_endpoint, url, str(port)]
-    server = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: ASYNC220
     try:
         for _ in range(200):
             await asyncio.sleep(0.05)

@@ -142,7 +142,7 @@ def test_baggage_on_the_allow_list_lands_on_spans() -> None:
 
 def test_without_the_ending_hook_findings_come_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """An SDK, or a wrapper around the processor, that knows no `_on_ending`: judged at the end, seen by the processors behind ours."""
-    monkeypatch.setattr(AgentSpanProcessor, "_on_ending", lambda self, span: None)
+    monkeypatch.setattr(AgentSpanProcessor, "_on_ending", lambda *_: None)
     app = App()
     app.loop()
     assert [finding.rule for finding in app.findings] == ["loop/identical_calls"]
@@ -310,7 +310,7 @@ def test_configuration_from_a_file_and_the_environment(tmp_path: Path, monkeypat
     monkeypatch.setenv("OTEL_EXT_DETECT__LOOP__IDENTICAL_CALLS", "7")
     assert AgentSpanProcessor().settings.detect.loop.identical_calls == 7
     assert AgentSpanProcessor(detect={"loop": {"cycle_period": 2}}).settings.detect.loop.cycle_period == 2
-    with pytest.raises(ConfigError, match="detect.lop: is not a setting"):
+    with pytest.raises(ConfigError, match=r"detect\.lop: is not a setting"):
         AgentSpanProcessor(detect={"lop": {}}, environ={})
     with pytest.raises(ConfigError, match="cannot be read"):
         AgentSpanProcessor.from_config(tmp_path / "absent.yaml")

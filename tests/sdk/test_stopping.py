@@ -16,7 +16,7 @@ from tests.sdk.kit import App
 def test_a_loop_is_stopped_at_the_right_call(limit: int) -> None:
     """After the call that makes it one, before the next."""
     app, made = App(), 0
-    with pytest.raises(AgentStopped, match="identical_calls") as stopped, app.agent(), watch(max_identical_calls=limit) as run:
+    with pytest.raises(AgentStopped, match="identical_calls") as stopped, app.agent(), watch(max_identical_calls=limit) as run:  # noqa: PT012
         while made < 10:
             app.tool()
             made += 1
@@ -64,7 +64,7 @@ async def test_a_task_is_cancelled_by_its_finding() -> None:
         task = asyncio.current_task()
         assert task is not None
         try:
-            with watch(on_finding=lambda finding: task.cancel()):
+            with watch(on_finding=lambda _: task.cancel()):
                 for number in range(10):
                     app.tool()
                     made.append(number)

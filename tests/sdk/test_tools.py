@@ -152,7 +152,7 @@ async def test_an_async_generator(app: App) -> None:
         assert trace.get_current_span().is_recording()
         raise ValueError("broken")
 
-    with pytest.raises(ValueError, match="broken"):
+    with pytest.raises(ValueError, match="broken"):  # noqa: PT012
         async for _ in stream():
             assert not trace.get_current_span().is_recording()
     span = app.spans["execute_tool stream"]

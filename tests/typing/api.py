@@ -34,7 +34,9 @@ def processors(provider: TracerProvider) -> None:
     def stop(finding: Finding) -> None:
         assert_type(finding.severity, Severity)
 
-    provider.add_span_processor(AgentSpanProcessor(on_finding=stop, baggage=("user.id",), exporters={"tempo": {"endpoint": "http://t:4317"}}))
+    provider.add_span_processor(
+        AgentSpanProcessor(on_finding=stop, baggage=("user.id",), exporters={"tempo": {"endpoint": "http://t:4317"}})
+    )
     processor = AgentSpanProcessor.from_config(Path("otel-ext.yaml"), on_finding=stop)
     assert_type(processor, AgentSpanProcessor)
     assert_type(processor.force_flush(), bool)
@@ -74,7 +76,7 @@ as_stream: Callable[[str], AsyncIterator[str]] = stream
 def stopping() -> str:
     """Both ways to hear of a loop."""
     try:
-        with watch(max_identical_calls=3, on_finding=lambda finding: None) as run, expect_tools("search") as expected:
+        with watch(max_identical_calls=3, on_finding=lambda _: None) as run, expect_tools("search") as expected:
             run.raise_if_found("loop")
             assert_type(run.found("loop"), Finding | None)
         assert_type(expected.missing, tuple[str, ...])

@@ -18,7 +18,13 @@ from otel_ext.wire.table import Limits
 NAMES = sorted({key.name for key in KEYS})
 MESSAGES = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "hi"}, {"type": "tool_call", "id": "c", "name": "s"}]}])
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.sampled_from(["chat", "execute_tool", "TOOL", MESSAGES]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.sampled_from(["chat", "execute_tool", "TOOL", MESSAGES]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3) | st.tuples(inner),
     max_leaves=5,
 )
