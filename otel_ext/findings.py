@@ -92,7 +92,7 @@ def details(finding: Finding) -> dict[str, str]:
 
 
 def finding_spans(findings: Sequence[Finding]) -> bytes:
-    """A request with one span a finding, child of the span at fault; b"" for none. Ids follow from the finding: sent twice, it is one span."""
+    """A request with one span a finding, child of the span at fault; b"" for none. Ids follow from the finding: twice is one span."""
     by_service: dict[str, list[bytes]] = {}
     for finding in findings:
         by_service.setdefault(finding.service, []).append(_span(finding))

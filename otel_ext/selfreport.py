@@ -1,4 +1,4 @@
-"""What every part counts about itself, as readings for /metrics. Names are the Collector's where it has one, so that its dashboards work."""
+"""What every part counts about itself, as readings for /metrics. Names are the Collector's where it has one: its dashboards work."""
 
 from __future__ import annotations
 

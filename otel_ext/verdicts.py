@@ -1,6 +1,7 @@
-"""Steps of one trace in, findings out: the part that the sidecar and the in-process SpanProcessor share. No I/O, no clock, no bytes of OTLP.
+"""Steps of one trace in, findings out: what the sidecar and the in-process SpanProcessor share. No I/O, no clock, no bytes of OTLP.
 
-A step verdict (loops) is given when the step comes, a run verdict (skipping, tokens) when the agent's own span does, or once the trace settled.
+A step verdict (loops) is given when the step comes, a run verdict (skipping, tokens) when the agent's own span does, or once the trace
+has settled.
 What late spans overturn is taken back: what stands at the end is a function of what happened, not of how it arrived.
 """
 
@@ -135,7 +136,7 @@ class Verdicts:
         return Taken(trace, added.fresh, given, _standing(arrival, trace, given))
 
     def take_clean(self, trace_id: bytes, packed: bytes, known: Summary, span_id: int, service: int, now_ns: int) -> bool:
-        """The common case at the price of a few comparisons: steps of a trace not seen before in which nothing can be found. False: use `take`.
+        """The common case for a few comparisons: steps of a trace not seen before in which nothing can be found. False: use `take`.
 
         *packed* are sorted steps without repetition of any kind; *span_id* and *service* are those of the last. Nothing changes on False.
         """

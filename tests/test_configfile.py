@@ -25,7 +25,7 @@ detect:
 traces: {idle_timeout: 5m, max_traces: 100000}
 exporters:
   tempo: {endpoint: http://tempo:4317, protocol: grpc, queue_batches: 1000, compression: none}
-  langfuse: {host: https://langfuse.example, public_key: "${env:LANGFUSE_PUBLIC_KEY}", secret_key: "${env:LANGFUSE_SECRET_KEY}", scores: true}
+  langfuse: {host: https://langfuse.example, public_key: "${env:LANGFUSE_PUBLIC_KEY}", secret_key: "${env:LANGFUSE_SECRET_KEY}"}
   prometheus: {max_series_per_metric: 2000}
 shutdown_timeout: 10s
 """

@@ -55,7 +55,11 @@ def real() -> list[bytes]:
     """The traces of the captures, and some of the benchmark runs."""
     files = sorted((SHARED / "captures").glob("*/S*.otlp.jsonl.gz")) if SHARED.is_dir() else []
     wanted = ("openai-client__v2-experimental", "openai-agents__openinference", "langchain__openinference", "smolagents__openinference")
-    traces = [b"".join(map(to_protobuf, gzip.open(file))) for file in files if file.parent.name in wanted and "logs" not in file.name]
+    traces = []
+    for file in files:
+        if file.parent.name in wanted and "logs" not in file.name:
+            with gzip.open(file) as lines:
+                traces.append(b"".join(map(to_protobuf, lines)))
     stored = SHARED / "data" / "dev.otlp.jsonl.gz"
     if stored.exists():
         with gzip.open(stored) as lines:
