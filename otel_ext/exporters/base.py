@@ -5,9 +5,9 @@ The log is an interface because the in-memory one can be replaced by a durable o
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +31,19 @@ class Record:
 
 
 class Lease(Protocol):
-    """Consecutive payloads of one destination, joined, kept by the log until `done`.
+    """Consecutive payloads of one destination, kept by the log until `done`.
 
     Joining is concatenation: the bytes of two ExportTraceServiceRequests are one with both, since repeated fields concatenate.
     """
 
     @property
+    def parts(self) -> tuple[bytes, ...]:
+        """The payloads."""
+        ...
+
+    @property
     def payload(self) -> bytes:
-        """The bytes to send."""
+        """The same, joined."""
         ...
 
     @property
@@ -133,6 +138,15 @@ class Destination(Protocol):
 
     async def close(self) -> None:
         """Give connections back. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class PartsDestination(Destination, Protocol):
+    """One that need not copy a request's parts into one."""
+
+    async def send_parts(self, parts: Sequence[bytes]) -> SendResult:
+        """`send` of *parts* joined."""
         ...
 
 

@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass
 
 from otel_ext.errors import MalformedPayload, Refused, RetryableError
-from otel_ext.exporters.base import Destination, Lease, LogReader, Runtime, Undelivered
+from otel_ext.exporters.base import Destination, Lease, LogReader, PartsDestination, Runtime, Undelivered
 from otel_ext.exporters.halving import Halver, Piece
 from otel_ext.exporters.retry import DEFAULT_BACKOFF, NS_PER_S, Backoff, Gate, cancel, sleep_unless
 from otel_ext.exporters.stats import QUARANTINE_MAX, BadSpan, DeliveryStats, Quarantine
@@ -62,6 +62,7 @@ class Delivery:
         self._options = options or DeliveryOptions()
         self.quarantine = Quarantine(self._options.quarantine_max)
         self._destination = destination
+        self._send_parts = destination.send_parts if isinstance(destination, PartsDestination) else None
         self._reader = reader
         self._halver = halver
         self._runtime = runtime
@@ -146,7 +147,7 @@ class Delivery:
             return await self._reader.take(options.request_bytes_max)
 
     async def _deliver(self, job: _Job) -> None:
-        pieces = [Piece(job.lease.payload, job.lease.spans)]
+        pieces = [Piece(job.lease.parts if self._send_parts else (job.lease.payload,), job.lease.spans)]
         while pieces:
             piece = pieces.pop()
             try:
@@ -157,14 +158,18 @@ class Delivery:
 
     async def _send(self, job: _Job, piece: Piece) -> None:
         """Send until answered. Raises Refused."""
-        if len(piece.payload) > SEND_BYTES_MAX:
-            raise Refused("too_large", f"{len(piece.payload)} bytes, the limit is {SEND_BYTES_MAX}", bad_data=True)
+        size_bytes = sum(map(len, piece.parts))
+        if size_bytes > SEND_BYTES_MAX:
+            raise Refused("too_large", f"{size_bytes} bytes, the limit is {SEND_BYTES_MAX}", bad_data=True)
         attempt = 0
         while True:
             await self._gate.pass_through()
             self.stats.in_flight += 1
             try:
-                result = await self._destination.send(piece.payload)
+                if self._send_parts:
+                    result = await self._send_parts(piece.parts)
+                else:
+                    result = await self._destination.send(piece.payload)
             except RetryableError as error:
                 pause_s = self._options.backoff.delay_s(attempt, error.retry_after_s, self._runtime.random)
                 if error.retry_after_s is not None:

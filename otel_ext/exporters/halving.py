@@ -16,10 +16,15 @@ from otel_ext.wire.table import Scan
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A request and its number of spans."""
+    """A request, in parts that are it when joined, and its number of spans."""
 
-    payload: bytes
+    parts: tuple[bytes, ...]
     spans: int
+
+    @property
+    def payload(self) -> bytes:
+        """The request; no copy where it has one part."""
+        return b"".join(self.parts)
 
 
 class Halver(Protocol):
@@ -51,7 +56,7 @@ class CodecHalver:
         parents = np.ascontiguousarray(spans["parent_id"])
         first = self._codec.project(payload, keep, parents, ())
         second = self._codec.project(payload, 1 - keep, parents, ())
-        return Piece(first, len(spans) // 2), Piece(second, len(spans) - len(spans) // 2)
+        return Piece((first,), len(spans) // 2), Piece((second,), len(spans) - len(spans) // 2)
 
     def ids(self, payload: bytes) -> tuple[bytes, bytes]:
         """Ids of the first span."""

@@ -67,22 +67,31 @@ class _Usage:
 
 
 class MemoryLease:
-    """Payloads taken from a MemoryReader, joined. Only `done` counts them as gone."""
+    """Payloads taken from a MemoryReader. Only `done` counts them as gone."""
 
-    __slots__ = ("_reader", "payload", "records", "spans")
+    __slots__ = ("_reader", "_size_bytes", "parts", "records", "spans")
 
-    def __init__(self, reader: MemoryReader, payload: bytes, spans: int, records: int) -> None:
+    def __init__(self, reader: MemoryReader, parts: tuple[bytes, ...], size_bytes: int, spans: int) -> None:
         self._reader: MemoryReader | None = reader
-        self.payload = payload
+        self._size_bytes = size_bytes
+        self.parts = parts
         self.spans = spans
-        self.records = records
+        self.records = len(parts)
+
+    @property
+    def payload(self) -> bytes:
+        """All parts as one, which then takes their place: they are not kept twice."""
+        # One part is not copied: join gives the same object back.
+        joined = b"".join(self.parts)
+        self.parts = (joined,)
+        return joined
 
     def done(self) -> None:
         """Free the payload."""
         reader, self._reader = self._reader, None
         if reader is not None:
-            reader.release(len(self.payload), self.spans, self.records)
-            self.payload = b""
+            reader.release(self._size_bytes, self.spans, self.records)
+            self.parts = ()
 
 
 class MemoryReader:
@@ -153,5 +162,4 @@ class MemoryReader:
             size_bytes += len(payload)
             spans += more
         self._ready_bytes -= size_bytes
-        # One part is not copied: join gives the same object back.
-        return MemoryLease(self, b"".join(parts), spans, len(parts))
+        return MemoryLease(self, tuple(parts), size_bytes, spans)

@@ -47,6 +47,29 @@ def test_table(status: int) -> None:
 
 
 @pytest.mark.parametrize("gzip", [False, True])
+@pytest.mark.parametrize("times", [1, 4_000])
+async def test_parts_arrive_as_one_request(langfuse: LangfuseDouble, times: int, gzip: bool) -> None:
+    """Large parts are not copied into one, small ones are; the server cannot tell."""
+    destination = make(langfuse, gzip=gzip)
+    await destination.start()
+    await destination.send_parts([payload(*[number] * times) for number in (1, 2, 3)])
+    await destination.close()
+    assert set(langfuse.spans) == {(TRACE_ID.hex(), f"{number:016x}") for number in (1, 2, 3)}
+    assert len(langfuse.requests) == 1
+
+
+async def test_a_refused_request_of_parts_is_halved(langfuse: LangfuseDouble) -> None:
+    """What was never joined can still be cut anywhere."""
+    log = MemoryLog(1, queue_batches=10, queue_bytes=1 << 20)
+    delivery = Delivery(make(langfuse), log.reader(0), halver(), RUNTIME, FAST)
+    await delivery.start()
+    for number in (1, 0, 3):  # 0 is no span id
+        log.append(Record((payload(number),), (1,)))
+    assert (await delivery.drain(5)).records == 0
+    assert set(langfuse.spans) == {(TRACE_ID.hex(), f"{number:016x}") for number in (1, 3)}
+
+
+@pytest.mark.parametrize("gzip", [False, True])
 async def test_spans_arrive_with_the_headers_that_matter(langfuse: LangfuseDouble, gzip: bool) -> None:
     """Version 4 for the direct path, our own SDK name; the server's answer is no OTLP and is ignored."""
     destination = make(langfuse, gzip=gzip)
