@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from typing import TYPE_CHECKING
 
 from otel_ext import __version__
 from otel_ext.admin import AdminServer, Health, Row
@@ -23,7 +24,6 @@ from otel_ext.exporters.base import Record, Runtime, Undelivered
 from otel_ext.exporters.delivery import MIB, Delivery
 from otel_ext.exporters.prometheus import Metrics
 from otel_ext.intake import Intake
-from otel_ext.linkstore import LinkStore, Pair
 from otel_ext.logs import log_finding, set_up
 from otel_ext.model import Finding, Receipt
 from otel_ext.outputs import make_outputs
@@ -38,6 +38,9 @@ from otel_ext.wire.table import Limits, Scan
 
 TICK_S = 0.2
 TICKS_PER_TRIM = 25  # a trim takes some milliseconds
+if TYPE_CHECKING:
+    from otel_ext.linkstore import LinkStore
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
 CODEC = "native" if NATIVE else "python"
 INVALID_IDS = "a span's trace id must be 16 bytes and its span id 8, not all zero; such spans were left out"
@@ -62,7 +65,7 @@ class Sidecar:
             codec=CODEC,
         )
         self.stats = ReceiverStats()
-        self.link_store = LinkStore(settings.links.store) if settings.links.store else None
+        self.link_store = _link_store(settings.links.store) if settings.links.store else None
         self.on_finding: list[Callable[[Finding], None]] = [log_finding]
         self.undelivered: list[Undelivered] = []
         made = make_outputs(exporters, self.codec, self.runtime)
@@ -143,7 +146,7 @@ class Sidecar:
         if not learned or self.link_store is None:
             return
         pairs = [learned.popleft() for _ in range(len(learned))]
-        self.link_store.add(Pair(trace_id.hex(), langfuse_id) for trace_id, langfuse_id in pairs)
+        self.link_store.add((trace_id.hex(), langfuse_id) for trace_id, langfuse_id in pairs)
 
     # -- life
 
@@ -204,6 +207,13 @@ class Sidecar:
 
     def _ready(self) -> list[Row]:
         return [_row(output.delivery, self.runtime.now_ns()) for output in self.outputs]
+
+
+def _link_store(path: str) -> LinkStore:
+    """Imported where there is one: a megabyte of SQLite."""
+    from otel_ext.linkstore import LinkStore
+
+    return LinkStore(path)
 
 
 def at(endpoint: str, port: int) -> str:

@@ -45,7 +45,7 @@ class LinkStore:
             raise OSError(f"{self._path}: cannot be used as a store of links ({error})") from None
         return connection
 
-    def add(self, pairs: Iterable[Pair]) -> None:
+    def add(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Remember *pairs*; a trace known by another id gets the new one."""
         try:
             with closing(self._connect()) as connection, connection:
