@@ -12,10 +12,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import grpc
-from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from otel_ext.errors import ConfigError, Refused, RetryableError, Unreachable
 from otel_ext.exporters.base import Runtime, SendResult
@@ -186,6 +182,11 @@ def grpc_error(code: grpc.StatusCode, details: str, delay_s: float | None) -> Re
 
 def retry_delay_s(trailers: Any) -> float | None:
     """Seconds in the google.rpc.RetryInfo of `grpc-status-details-bin`; None where there is none that can be read."""
+    # Here and below: message classes are two megabytes that most runs never need.
+    from google.protobuf.message import DecodeError
+    from google.rpc.error_details_pb2 import RetryInfo
+    from google.rpc.status_pb2 import Status
+
     for key, value in trailers or ():
         if key != "grpc-status-details-bin":
             continue
@@ -204,6 +205,9 @@ def send_result(reply: bytes) -> SendResult:
     """What an ExportTraceServiceResponse says; one that cannot be read is a success still: sending again would double the data."""
     if not reply:
         return SendResult()
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
     try:
         partial = ExportTraceServiceResponse.FromString(reply).partial_success
     except DecodeError:

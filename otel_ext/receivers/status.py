@@ -11,19 +11,17 @@ import json
 import logging
 import math
 from dataclasses import dataclass
-from typing import Final
-
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import MessageToDict
-from google.rpc.code_pb2 import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED
-from google.rpc.error_details_pb2 import BadRequest, RetryInfo
-from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from typing import TYPE_CHECKING, Final
 
 from otel_ext.errors import MalformedPayload, OtelExtError, Overloaded, PermanentError, RetryableError, TooLarge
 from otel_ext.model import Receipt
 from otel_ext.receivers.stats import TransportStats
 
+if TYPE_CHECKING:
+    from google.rpc.status_pb2 import Status
+
+# google.rpc.Code. Message classes are imported where they are used: two megabytes that most runs never need.
+INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE = 3, 8, 12, 14
 MESSAGE_CHARS_MAX: Final = 1000  # gRPC sends a message in a header, and all headers together should stay below 8 KiB
 RETRY_DELAY_S_MAX: Final = 3600.0
 INTERNAL_MESSAGE: Final = "the receiver failed; nothing of this request was kept, send it again"
@@ -101,9 +99,15 @@ class Refusal:
 
     def to_json(self) -> bytes:
         """google.rpc.Status in JSON; details carry their `@type`."""
+        from google.protobuf.json_format import MessageToDict
+
         return json.dumps(MessageToDict(self._status())).encode()
 
     def _status(self) -> Status:
+        from google.protobuf.duration_pb2 import Duration
+        from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+        from google.rpc.status_pb2 import Status
+
         status = Status(code=self.rule.code, message=self.message)
         if self.delay_s is not None:
             delay = Duration()
@@ -158,6 +162,8 @@ def success_protobuf(receipt: Receipt) -> bytes:
     """ExportTraceServiceResponse. Empty on full success: `partial_success` MUST be unset then; a message alone is a warning."""
     if not receipt.rejected and not receipt.message:
         return b""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
     response = ExportTraceServiceResponse()
     response.partial_success.rejected_spans = receipt.rejected
     response.partial_success.error_message = receipt.message[:MESSAGE_CHARS_MAX]
