@@ -34,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for fault in error.faults:
             print(fault, file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # The reader of our output has enough (`| head`). What is still buffered must not raise again on the way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (OtelExtError, OSError) as error:
         print(f"otel-ext: {error}", file=sys.stderr)
         return 1

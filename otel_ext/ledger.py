@@ -11,10 +11,15 @@ from otel_ext.detectors.base import C as CALL
 from otel_ext.detectors.skipping import Request
 from otel_ext.tracebook import ROW, Trace
 from otel_ext.wire.steps import TOOL
+from otel_ext.wire.table import StepFlag
 
 OPEN_REQUESTS_MAX: Final = 256  # calls of one trace that wait for their span; more are counted and not judged
 _CALL_AT: Final = ROW.size - 4
 _CALL: Final = struct.Struct("<I")
+_pack_call: Final = _CALL.pack
+_call_of: Final = _CALL.unpack_from
+_FLAGS_AT: Final = 13  # of a packed step
+_HOLLOW: Final = int(StepFlag.HAS_ARGUMENTS)  # and nothing else
 
 
 class Answer(NamedTuple):
@@ -53,6 +58,11 @@ def ask(trace: Trace, requests: Sequence[Request]) -> int:
     """Add what a model asked for, in a trace whose steps come in order; returns how many did not fit."""
     waiting = trace.requests
     if waiting is None:
+        if len(requests) == 1:  # most often
+            call = requests[0][0]
+            if call < 0 or _pack_call(call) not in trace.steps:
+                trace.requests = {call: requests[0]}
+                return 0
         waiting = trace.requests = {}
     overflow = 0
     for request in requests:
@@ -67,8 +77,8 @@ def ask(trace: Trace, requests: Sequence[Request]) -> int:
 def settle(trace: Trace, packed: bytes) -> None:
     """Cross off the call that this packed step of a tool made."""
     waiting = trace.requests
-    call = _CALL.unpack_from(packed, _CALL_AT)[0]
-    if waiting and call in waiting and not hollow(ROW.unpack(packed)):
+    call = _call_of(packed, _CALL_AT)[0]
+    if waiting and call in waiting and packed[_FLAGS_AT] != _HOLLOW:
         del waiting[call]
         if not waiting:
             trace.requests = None

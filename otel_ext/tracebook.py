@@ -112,7 +112,7 @@ class TraceBook:
         self._open[trace_id] = trace
         if len(self._open) > self.settings.max_traces:
             self._close(next(iter(self._open)), "max_traces")
-        self._bound(trace)
+        self.bound(trace)
 
     def touch(self, trace_id: bytes, now_ns: int) -> Trace:
         """The trace, opened where it was not, and now the one seen last."""
@@ -171,14 +171,14 @@ class TraceBook:
         if late or duplicates:
             return self._merge(trace, steps)
         trace.steps = history + packed
-        self._bound(trace)
+        self.bound(trace)
         return Added(steps, history, late=False)
 
     def append(self, trace: Trace, packed: bytes) -> None:
         """Add *packed* steps that come after all others."""
         trace.steps += packed
         if len(trace.steps) > self.steps_bytes_max:
-            self._bound(trace)
+            self.bound(trace)
 
     def _merge(self, trace: Trace, steps: list[Step]) -> Added:
         known = {(step[END], step[SPAN]): step for step in trace.rows()}
@@ -187,10 +187,10 @@ class TraceBook:
         late = bool(known and fresh) and fresh[0][:2] < max(known)
         merged = sorted([*known.values(), *fresh])
         trace.steps = b"".join(ROW.pack(*step) for step in merged)
-        self._bound(trace)
+        self.bound(trace)
         return Added(fresh, history, late)
 
-    def _bound(self, trace: Trace) -> None:
+    def bound(self, trace: Trace) -> None:
         """Past the bound the older half goes: the rest still shows what repeats now."""
         if len(trace.steps) <= self.settings.max_steps * ROW.size:
             return

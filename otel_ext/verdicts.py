@@ -26,6 +26,8 @@ from otel_ext.wire.table import GroupFlag
 LANGFUSE_ID_LENGTH_MAX: Final = 200  # what a Langfuse server takes as an id is shorter
 _END: Final = struct.Struct("<Q")  # where a packed step starts
 _ORDER: Final = struct.Struct("<QI")  # end and span of a packed step
+_order_of: Final = _ORDER.unpack_from
+_ROW_BYTES: Final = ROW.size
 _KIND_AT: Final = 12
 _CALL: Final = slice(14, 20)  # name and arguments
 _TEXT: Final = slice(16, 20)
@@ -102,11 +104,13 @@ class Verdicts:
     dropped: dict[str, int] = field(default_factory=lambda: {"open_requests": 0, "waiting_runs": 0})
     book: TraceBook = field(init=False)
     judge: Judge = field(init=False)
+    _iterations_max: int = field(init=False)
     _waiting: deque[_Waiting] = field(init=False, default_factory=deque)
 
     def __post_init__(self) -> None:
         self.book = TraceBook(self.settings.traces)
         self.judge = Judge(self.settings.detect, self.name, self.intern)
+        self._iterations_max = self.settings.detect.loop.max_iterations
 
     def expect(self, trace_id: bytes, agent_span: int, tools: Iterable[str], now_ns: int) -> None:
         """The agent's own span, by the low half of its id, says which tools its run must call."""
@@ -163,28 +167,33 @@ class Verdicts:
         An agent's own step is never taken here. No verdict has changed on False.
         """
         kind = packed[_KIND_AT]
-        trace = self.book.lookup(trace_id)
+        book = self.book
+        trace = book.lookup(trace_id)
         if trace is None or now_ns - trace.seen_ns > NS_PER_S:  # what is quiet for minutes need not be known to the microsecond
-            trace = self.book.touch(trace_id, now_ns)
+            trace = book.touch(trace_id, now_ns)
         history = trace.steps
-        if kind == AGENT or (history and _ORDER.unpack_from(packed) <= _ORDER.unpack_from(history, len(history) - ROW.size)):
+        if kind == AGENT or (history and _order_of(packed) <= _order_of(history, len(history) - _ROW_BYTES)):
             return False
-        if kind == TOOL and packed[_CALL] in history:
-            return False
-        if kind == LLM:
-            text = packed[_TEXT]
-            if trace.models >= self.settings.detect.loop.max_iterations and not (trace.given and (_NEVER_STALE, 0) in trace.given):
+        if kind == TOOL:
+            if packed[_CALL] in history:
                 return False
-            if text != _NO_TEXT and text in history:
+        elif kind == LLM:
+            text = packed[_TEXT]
+            if trace.models >= self._iterations_max and not (trace.given and (_NEVER_STALE, 0) in trace.given):
+                return False
+            if text in history and text != _NO_TEXT:
                 return False
             trace.models += 1
         if answers:
             self.dropped["open_requests"] += record(trace, [ROW.unpack(packed)], requests, answers)
         elif requests:
-            self.dropped["open_requests"] += ask(trace, requests)
-        elif kind == TOOL and trace.requests:
+            if overflow := ask(trace, requests):
+                self.dropped["open_requests"] += overflow
+        elif kind == TOOL and trace.requests is not None:
             settle(trace, packed)
-        self.book.append(trace, packed)
+        trace.steps = history = history + packed
+        if len(history) > book.steps_bytes_max:
+            book.bound(trace)
         return True
 
     def take_agent_next(self, trace_id: bytes, packed: bytes, service: int, now_ns: int) -> bool:
@@ -198,10 +207,13 @@ class Verdicts:
         if not history or agent[:2] <= _ORDER.unpack_from(history, len(history) - ROW.size) or trace.requests or trace.expected:
             return False
         begin = started(agent)
-        run = [step for step in ROW.iter_unpack(history) if step[END] >= begin]
-        tokens = [step[B] for step in run if step[KIND] == LLM]
+        # By the order of the steps, those of the run are the last ones: most often all.
+        run = history
+        if _END.unpack_from(history)[0] < begin:
+            run = history[sum(step[END] < begin for step in ROW.iter_unpack(history)) * _ROW_BYTES :]
+        tokens = [step[B] for step in ROW.iter_unpack(run) if step[KIND] == LLM]
         known = Summary(len(tokens), 1, 0, sum(tokens))
-        if not tokens or not self.judge.is_clean(history[-len(run) * ROW.size :] + packed, agent, service, known):
+        if not tokens or not self.judge.is_clean(run + packed, agent, service, known):
             return False
         self.judge.spikes.learn(agent[NAME], service, known.tokens)
         trace.agent_end = agent[END]

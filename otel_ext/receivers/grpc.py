@@ -28,7 +28,7 @@ OTHER_SIGNALS: Final = {
 }
 DETAILS_KEY: Final = "grpc-status-details-bin"
 METADATA_BYTES_MAX: Final = 16 * 1024
-STREAMS_PER_CONNECTION_MAX: Final = 64
+STREAMS_PER_CONNECTION_MAX: Final = 1_024  # beyond it grpcio refuses streams outright: a sender of many small requests must stay below
 KEEPALIVE_MS: Final = 60_000  # a peer that vanished without closing is noticed after KEEPALIVE_MS + KEEPALIVE_TIMEOUT_MS
 KEEPALIVE_TIMEOUT_MS: Final = 20_000
 PING_INTERVAL_MS_MIN: Final = 5_000  # the Collector pings every 10 s where told to; grpcio's default of 5 minutes would drop it
@@ -43,8 +43,8 @@ class GrpcReceiver:
     """Takes traces on *endpoint* (`host:port`, port 0 for a free one) and hands each request to *consumer*.
 
     A message may be *max_recv_bytes* long, as sent and inflated. All requests in flight may hold *in_flight_bytes* (default: four of the
-    largest); one more is refused with a retry delay. *streams_max* bounds the concurrent requests of one connection: beyond it, HTTP/2
-    makes the sender wait for its turn.
+    largest); one more is refused with a retry delay. *streams_max* bounds the concurrent requests of one connection: beyond it grpcio
+    refuses the stream, and the sender tries again.
     """
 
     def __init__(

@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple
 
+from otel_ext.detectors.skipping import Request
 from otel_ext.dialects import Text
+from otel_ext.ledger import Answer
 from otel_ext.model import Finding, StepKind
-from otel_ext.sdk.reading import LOW, Reading
+from otel_ext.sdk.reading import LOW, Reading, reading_of
 from otel_ext.settings import Settings
 from otel_ext.tracebook import Trace
 from otel_ext.verdicts import Arrival, Place, Verdicts
 from otel_ext.wire import Codec
+from otel_ext.wire.memory import Single
 
 _AGENT: Final = int(StepKind.AGENT)
 _TICK_EVERY: Final = 256  # steps between two looks for quiet traces
@@ -75,17 +78,29 @@ class Judging:
 
     def take(self, trace_id: bytes, span_id: int, reading: Reading) -> Judged:
         """Judge a step that ended."""
+        return self.judge(trace_id, span_id, reading.packed, reading.requests, reading.answers, reading)
+
+    def judge(
+        self,
+        trace_id: bytes,
+        span_id: int,
+        packed: bytes,
+        requests: Sequence[Request],
+        answers: Sequence[Answer],
+        read: Reading | Single,
+    ) -> Judged:
+        """Like `take`, without the Reading where the codec gave the step: a quiet one needs none."""
         with self._lock:
             if self._inside:
-                self._deferred.append(_Ended(trace_id, span_id, reading))
+                self._deferred.append(_Ended(trace_id, span_id, _reading(read)))
                 return CLEAN
             self._inside = True
             try:
                 now_ns = time.time_ns()
-                if self.verdicts.take_next(trace_id, reading.packed, reading.requests, reading.answers, now_ns):
+                if self.verdicts.take_next(trace_id, packed, requests, answers, now_ns):
                     judged = CLEAN
                 else:
-                    judged = self._take(trace_id, span_id, reading, now_ns)
+                    judged = self._take(trace_id, span_id, _reading(read), now_ns)
                 return self._catch_up(judged) if self._deferred else judged
             finally:
                 self._inside = False
@@ -121,6 +136,10 @@ class Judging:
         for number, text in reading.texts:
             if number == Text.EXPECTED_TOOLS:
                 self.verdicts.expect(trace_id, span_id & LOW, [text] if isinstance(text, str) else text, now_ns)
+
+
+def _reading(read: Reading | Single) -> Reading:
+    return read if isinstance(read, Reading) else reading_of(read)
 
 
 def _place(span_id: int, reading: Reading, _low: int) -> Place:

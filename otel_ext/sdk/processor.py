@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from opentelemetry import baggage as baggage_api
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
@@ -19,7 +20,7 @@ from otel_ext.logs import log_finding
 from otel_ext.model import Finding, StepKind
 from otel_ext.sdk import calls, scopes, spans
 from otel_ext.sdk.judging import CLEAN, Judged, Judging
-from otel_ext.sdk.reading import Reader, Reading
+from otel_ext.sdk.reading import Reader, Reading, answered, asked, reading_of
 from otel_ext.sdk.stats import Stats
 from otel_ext.settings import Settings
 from otel_ext.tracebook import Trace
@@ -40,6 +41,10 @@ _BAGGAGE_KEY: Final = next(iter(baggage_api.set_baggage("key", "value", Context(
 # A SpanContext is a tuple; its properties are a call each.
 _TRACE: Final = 0
 _SPAN: Final = 1
+_LANGFUSE_TRACE_ID: Final = semconv.LANGFUSE_TRACE_ID
+_pending: Final = calls.pending
+_live: Final = scopes.live
+_put_missing: Final = spans.put_missing
 _NO_FINDINGS: Final[tuple[Finding, ...]] = ()
 
 
@@ -89,7 +94,10 @@ class Processor(SpanProcessor):
         self.codec = codec or make_codec(KEYS, RULES, Limits(names_max=settings.traces.max_names))
         self.reader = Reader(self.codec)
         self._judging = Judging(settings, self.codec)
+        # Once a span: no property, and no call in between.
         self._trace = self._judging.trace
+        self._judge = self._judging.judge
+        self._single = self.reader.single
         self._on_finding = on_finding
         self._baggage = frozenset(baggage)
         self._sink = sink
@@ -109,7 +117,7 @@ class Processor(SpanProcessor):
         if not self._open:
             return
         try:
-            if scopes.live:
+            if _live:
                 scopes.started(self, span)
             context: Any = get_current() if parent_context is None else parent_context
             trace_id = span._context[_TRACE].to_bytes(16, "big")
@@ -117,7 +125,7 @@ class Processor(SpanProcessor):
                 self._carry(span, trace_id, context[_BAGGAGE_KEY])
             trace = self._trace(trace_id)
             if trace is not None and (trace.steps or trace.langfuse_id):
-                spans.put_missing(span, semconv.LANGFUSE_TRACE_ID, trace.langfuse_id or trace_id.hex())
+                _put_missing(span, _LANGFUSE_TRACE_ID, trace.langfuse_id or trace_id.hex())
             if self._sink is not None:
                 self._sink.started(span)
         except Exception as error:
@@ -202,29 +210,40 @@ class Processor(SpanProcessor):
         stats = self.stats
         stats.spans += 1
         trace_id = span._context[_TRACE].to_bytes(16, "big")
-        attributes = spans.attributes_of(span)
+        held = span._attributes
+        # Most spans keep them like this; then they are also written without a call, below.
+        plain = type(held) is BoundedAttributes and held.max_value_len is None
+        attributes = held._dict if plain else spans.attributes_of(span)
         trace = self._trace(trace_id)
-        langfuse_id = attributes.get(semconv.LANGFUSE_TRACE_ID)
+        langfuse_id = attributes.get(_LANGFUSE_TRACE_ID)
         if langfuse_id is not None and (trace is None or langfuse_id != (trace.langfuse_id or trace_id.hex())):
             self._learn(trace_id, langfuse_id)
         # Answers only tell of calls that were asked for before: without any, a long conversation need not be read again.
-        known = calls.with_call(attributes, span_id) if calls.pending else attributes
-        reading = self.reader.read(span, span_id, known, trace is not None and bool(trace.requests))
-        if reading is None:
+        known = calls.with_call(attributes, span_id) if _pending else attributes
+        single = self._single(span, span_id, known, trace is not None and trace.requests is not None)
+        if single is None:
             if trace is not None and (trace.steps or trace.langfuse_id):
                 self._identify(span, trace, trace_id, _OTHER)
             return _NO_FINDINGS
         stats.steps += 1
-        judged = self._judging.take(trace_id, span_id, reading)
-        trace = trace or self._trace(trace_id)
-        if trace is not None and (langfuse_id is None or self._page):
-            self._identify(span, trace, trace_id, reading.kind)
-        key = _SHORT.get(reading.kind)
-        if key is not None and key not in attributes:
-            self._name(span, key, reading.name)
-        if judged is CLEAN and not scopes.live:
+        kind, name, packed, _, _, requests, answers, _, _ = single
+        judged = self._judge(
+            trace_id, span_id, packed, asked(requests, packed) if requests else (), answered(answers) if answers else (), single
+        )
+        if langfuse_id is None or self._page:
+            trace = trace or self._trace(trace_id)
+            if trace is not None:
+                self._identify(span, trace, trace_id, kind)
+        key = _SHORT.get(kind)
+        if key is not None and name > NAME_OTHER and key not in attributes:
+            text = self._names.get(name) or self._learn_name(name)
+            if plain and (held.maxlen is None or len(attributes) < held.maxlen):
+                attributes[key] = text
+            else:
+                spans.put(span, key, text)
+        if judged is CLEAN and not _live:
             return _NO_FINDINGS
-        return self._found(span, trace_id, span_id, reading, judged)
+        return self._found(span, trace_id, span_id, reading_of(single), judged)
 
     def _learn(self, trace_id: bytes, langfuse_id: object) -> bool:
         """By which id Langfuse knows the trace; False where that cannot be one."""
@@ -236,7 +255,7 @@ class Processor(SpanProcessor):
     def _found(self, span: Any, trace_id: bytes, span_id: int, reading: Reading, judged: Judged) -> Sequence[Finding]:
         here = [finding for finding in judged.here if not self._was_told(finding, trace_id, span_id)]
         late = list(judged.late)
-        if scopes.live:
+        if _live:
             here += self._ask_blocks(trace_id, span_id, reading, [*here, *late])
         if here:
             spans.mark(span, here)
@@ -265,13 +284,10 @@ class Processor(SpanProcessor):
             langfuse_id = str(spans.attributes_of(span)[semconv.LANGFUSE_TRACE_ID])  # the application's own, where it set one
             spans.put_missing(span, semconv.LANGFUSE_TRACE_URL, urls.fill(self._page, langfuse_id))
 
-    def _name(self, span: Any, key: str, number: int) -> None:
+    def _learn_name(self, number: int) -> str:
         """The short name that queries use; one that did not fit the table of names would say nothing true."""
-        if number > NAME_OTHER:
-            name = self._names.get(number)
-            if name is None:
-                name = self._names[number] = self.codec.name(number)
-            spans.put(span, key, name)
+        name = self._names[number] = self.codec.name(number)
+        return name
 
     # -- findings
 

@@ -14,16 +14,16 @@ from otel_ext.ledger import Answer, request_of
 from otel_ext.model import StepKind
 from otel_ext.tracebook import ROW
 from otel_ext.wire import Codec
+from otel_ext.wire.memory import Single
 from otel_ext.wire.names import fold
 from otel_ext.wire.table import Field
 
 LOW: Final = 0xFFFFFFFF
-_STEP_BYTES: Final = ROW.size
-_KIND_AT: Final = 12  # of the kind in a packed step
-_NAME_AT: Final = 14
 _ORDER: Final = struct.Struct("<QI")  # end and span of a packed step
-_AGENT_AND_SERVICE: Final = struct.Struct("<HH")
 _REQUESTS: Final = struct.Struct("<IHxxQQ")
+_order_of: Final = _ORDER.unpack_from
+_request: Final = _REQUESTS.unpack
+_REQUEST_BYTES: Final = _REQUESTS.size
 _ANSWERS: Final = struct.Struct("<I?xxxQ")
 
 # A span with none of these keys and none of these names is no step, whatever else it carries.
@@ -36,8 +36,9 @@ class Reading(NamedTuple):
     """What one step tells."""
 
     kind: int
+    name: int  # of the tool, model or agent
     packed: bytes
-    names: bytes  # agent and service
+    agent_and_service: tuple[int, int]  # interned names
     conversation: str
     requests: Sequence[Request]
     answers: Sequence[Answer]
@@ -48,17 +49,6 @@ class Reading(NamedTuple):
         """The step as a tuple."""
         step: Step = ROW.unpack(self.packed)
         return step
-
-    @property
-    def name(self) -> int:
-        """The step's tool, model or agent."""
-        return self.packed[_NAME_AT] | self.packed[_NAME_AT + 1] << 8
-
-    @property
-    def agent_and_service(self) -> tuple[int, int]:
-        """Interned names."""
-        agent, service = _AGENT_AND_SERVICE.unpack(self.names)
-        return agent, service
 
 
 class Reader:
@@ -72,6 +62,11 @@ class Reader:
 
     def read(self, span: Any, span_id: int, attributes: dict[str, Any], inputs: bool) -> Reading | None:
         """*span* as a step, None where it is none. Without *inputs*, the messages that its model was given are left unread."""
+        single = self.single(span, span_id, attributes, inputs)
+        return None if single is None else reading_of(single)
+
+    def single(self, span: Any, span_id: int, attributes: dict[str, Any], inputs: bool) -> Single | None:
+        """Like `read`, as the codec gives it: for the many spans of which nothing needs to be told."""
         name = span._name
         if _COMMON not in attributes and _KNOWN.isdisjoint(attributes) and not name.startswith(_NAMED):
             return None
@@ -81,29 +76,16 @@ class Reader:
         scope, scope_name = self._scope
         if span._instrumentation_scope is not scope:
             scope_name = self._learn_scope(span._instrumentation_scope)
-        single = self._span(
+        return self._span(
             name,
             scope_name,
             service,
             span_id,
             span._start_time or 0,
             span._end_time or 0,
-            span._status.status_code._value_,
+            span._status._status_code._value_,
             attributes,
             inputs,
-        )
-        if single is None:
-            return None
-        step, requests, answers, conversation, texts = single
-        packed = step[:_STEP_BYTES]
-        return Reading(
-            step[_KIND_AT],
-            packed,
-            step[_STEP_BYTES:],
-            conversation or "",
-            _asked(requests, packed) if requests else (),
-            _answered(answers) if answers else (),
-            texts or (),
         )
 
     def _learn_resource(self, resource: Any) -> bytes:
@@ -117,10 +99,23 @@ class Reader:
         return name
 
 
-def _asked(packed: bytes, model: bytes) -> list[Request]:
-    end, span = _ORDER.unpack_from(model)
+def reading_of(single: Single) -> Reading:
+    """What the codec read, with requests and answers."""
+    kind, name, packed, agent, service, requests, answers, conversation, texts = single
+    asked_for = asked(requests, packed) if requests else ()
+    return Reading(kind, name, packed, (agent, service), conversation or "", asked_for, answered(answers) if answers else (), texts or ())
+
+
+def asked(packed: bytes, model: bytes) -> Sequence[Request]:
+    """The calls that a packed model step asked for."""
+    end, span = _order_of(model)
+    if len(packed) == _REQUEST_BYTES:  # most often one
+        _, tool, call, _ = _request(packed)
+        if call:
+            return (Request((call ^ call >> 32) & LOW or 1, tool, span, end, False, False),)  # as `request_of` makes it
     return [request_of(fold(call), tool, span, end, place) for place, (_, tool, call, _) in enumerate(_REQUESTS.iter_unpack(packed))]
 
 
-def _answered(packed: bytes) -> list[Answer]:
+def answered(packed: bytes) -> list[Answer]:
+    """The answers to calls that a model was given."""
     return [Answer(fold(call), refused) for _, refused, call in _ANSWERS.iter_unpack(packed) if call]

@@ -35,7 +35,7 @@ class Codec:
         attributes: dict[str, object],
         inputs: bool,
         /,
-    ) -> tuple[bytes, bytes | None, bytes | None, str | None, list[tuple[int, str | list[str]]] | None] | None:
+    ) -> tuple[int, int, bytes, int, int, bytes | None, bytes | None, str | None, list[tuple[int, str | list[str]]] | None] | None:
         """One span in memory, see `otel_ext.wire.memory.Single`; None where it is no step."""
 
     def name(self, number: int) -> str:

@@ -18,9 +18,10 @@ _INT64: Final = 2**63
 _TRACE_ID: Final = bytes([1]) * 16  # one trace: which one is the caller's business
 _INPUTS: Final = (Field.INPUT_MESSAGES, Field.FLAT_INPUT)
 
-# The packed step with the agent and the service of the span (u2 each) behind it; packed requests; packed answers; conversation;
-# (field number, text). What is not there is None.
-Single = tuple[bytes, "bytes | None", "bytes | None", "str | None", "list[tuple[int, str | list[str]]] | None"]
+# Kind and name of the step; the step packed; agent and service of the span; packed requests; packed answers; conversation;
+# (field number, text). What is not there is None, but for numbers.
+Texts = list[tuple[int, str | list[str]]]
+Single = tuple[int, int, bytes, int, int, bytes | None, bytes | None, str | None, Texts | None]
 
 
 class Known(NamedTuple):

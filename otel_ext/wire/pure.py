@@ -26,7 +26,6 @@ from otel_ext.wire.steps import summary
 from otel_ext.wire.table import STEP_STRUCT, Column, Field, Flag, Key, Limits, NameRule, Scan, StepFlag
 
 _SPAN_PACKER: Final = struct.Struct("<IIQQQQBB5H4Q7I4id4I")
-_AGENT_AND_SERVICE: Final = struct.Struct("<HH")
 _STEP_PACKER: Final = struct.Struct(STEP_STRUCT)
 _GROUP_PACKER: Final = struct.Struct("<IIIIIIQ")
 _REQUEST_PACKER: Final = struct.Struct("<IH?xQQ")
@@ -99,10 +98,12 @@ class PureCodec:
         row = scan.spans[0]
         at = int(row["conversation_at"])
         conversation = payload[at : at + int(row["conversation_len"])].decode("utf-8", "replace")
-        names = _AGENT_AND_SERVICE.pack(int(row["agent"]), int(row["service"]))
+        step = scan.steps[0]
         texts = [(number, text) for _, number, text in scan.texts]
         requests, answers = scan.requests.tobytes(), scan.answers.tobytes()
-        return scan.steps.tobytes() + names, requests or None, answers or None, conversation or None, texts or None
+        names = int(row["agent"]), int(row["service"])
+        told = requests or None, answers or None, conversation or None, texts or None
+        return (int(step["kind"]), int(step["name"]), scan.steps.tobytes(), *names, *told)
 
     def splice(self, payload: bytes, columns: Sequence[Column]) -> bytes:
         """*payload* with each span's fragments appended; every other byte stays."""

@@ -6,6 +6,8 @@ import base64
 import gzip
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -207,3 +209,12 @@ def test_bad_arguments_are_an_exit_with_two(arguments: list[str]) -> None:
     done = command(*arguments)
     assert done.returncode == 2
     assert b"usage:" in done.stderr
+
+
+def test_a_reader_that_has_enough_is_no_fault(tmp_path: Path) -> None:
+    """`otel-ext scan ... | head -1` ends quietly."""
+    stored = tmp_path / "traces.otlp"
+    stored.write_bytes(b"".join(samples.looping(number.to_bytes(16, "big"), 10**18) for number in range(1, 2_000)))
+    command = f"{sys.executable} -m otel_ext scan {stored} --format json | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_ext.dialects import KEYS, RULES
+from otel_ext.model import StepKind
 from otel_ext.wire import NATIVE, make_codec
 from otel_ext.wire.pure import PureCodec
 from otel_ext.wire.table import Limits
@@ -41,12 +42,12 @@ def test_both_codecs_read_the_same(attributes: dict[str, Any], name: str, inputs
 
 
 def test_what_a_step_tells() -> None:
-    """Step with agent and service behind it, requests, conversation; None for a span that is no step."""
+    """Kind and name, step, agent and service, requests, conversation; None for a span that is no step."""
     codec = make_codec(KEYS, RULES)
     chat = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": MESSAGES, "gen_ai.conversation.id": "c1", "gen_ai.agent.name": "a"}
     read = codec.span("chat", b"", b"shop", 7, 10, 20, 2, chat, False)
     assert read is not None
-    step, requests, answers, conversation, texts = read
-    assert (len(step), len(requests or b""), answers, conversation, texts) == (32, 24, None, "c1", None)
-    assert [codec.name(int.from_bytes(step[at : at + 2], "little")) for at in (28, 30)] == ["a", "shop"]
+    kind, name, step, agent, service, requests, answers, conversation, texts = read
+    assert (kind, name, len(step), len(requests or b""), answers, conversation, texts) == (StepKind.LLM, 0, 28, 24, None, "c1", None)
+    assert (codec.name(agent), codec.name(service)) == ("a", "shop")
     assert codec.span("GET", b"", b"", 7, 10, 20, 0, {"x": math.nan}, True) is None

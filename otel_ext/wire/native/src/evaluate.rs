@@ -181,6 +181,12 @@ impl<'a> Scanner<'a> {
         let Some(number) = span.names.get_mut(slot).filter(|_| !name.is_empty()) else {
             return;
         };
+        if self.alone {
+            let (interned, overflow) = self.names.intern(name);
+            *number = interned;
+            self.columns.overflow += u64::from(overflow);
+            return;
+        }
         if self.scratch.recent.is_empty() {
             self.scratch.recent.resize(RECENT, (b"", 0, false));
         }

@@ -8,13 +8,13 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use crate::memory;
 use crate::reader;
 use crate::rewrite::{Column, Failure, Projection, plan};
-use crate::rows;
 use crate::scan::{Codec, Own, Text};
 use crate::table::{Entry, GOALS, Kinds, Limits, Rule, Table};
 
-// The step with the agent and the service of the span behind it; requests; answers; conversation; texts.
+type Bytes<'py> = Option<Bound<'py, PyBytes>>;
+// Kind and name of the step; the step; agent and service of the span; requests; answers; conversation; texts.
 type Single<'py> =
-    Option<(Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>, Option<String>, Option<Vec<(i32, Py<PyAny>)>>)>;
+    Option<(u8, u16, Bound<'py, PyBytes>, u16, u16, Bytes<'py>, Bytes<'py>, Option<Bound<'py, PyString>>, Option<Vec<(i32, Py<PyAny>)>>)>;
 
 pyo3::create_exception!(_native, Malformed, PyValueError);
 
@@ -107,20 +107,20 @@ impl PyCodec {
         inputs: bool,
     ) -> PyResult<Single<'py>> {
         let name = name.to_string_lossy();
-        let own = Own { name: name.as_bytes(), scope, service, span_id: span_id.to_be_bytes(), start, end, status };
+        let own = Own { name: name.as_bytes(), scope, service, span_id, start, end, status };
         let (payload, attributes) = memory::attributes(&self.0.table, attributes, inputs);
-        let columns = self.0.scan_one(&payload, &attributes, &own);
-        if columns.steps.is_empty() {
+        let Some(one) = self.0.scan_one(&payload, &attributes, &own) else {
             return Ok(None);
-        }
+        };
         // Nothing is built for what is not there: most spans ask for no call, and an empty list costs as much as a full one.
-        let step = PyBytes::new(py, &[columns.steps.as_slice(), rows::agent_and_service(&columns.spans)].concat());
-        let array = |array: Vec<u8>| (!array.is_empty()).then(|| PyBytes::new(py, &array));
-        let conversation = rows::conversation(&columns.spans, &payload);
-        let conversation = (!conversation.is_empty()).then(|| String::from_utf8_lossy(conversation).into_owned());
-        let texts = columns.texts.into_iter().map(|(_, number, value)| Ok((number, text(py, value)?))).collect::<PyResult<Vec<_>>>()?;
+        let array = |array: &[u8]| (!array.is_empty()).then(|| PyBytes::new(py, array));
+        let conversation = payload.get(one.span.conversation()).filter(|text| !text.is_empty());
+        let conversation = conversation.map(|text| PyString::new(py, &String::from_utf8_lossy(text)));
+        let texts = one.texts.into_iter().map(|(_, number, value)| Ok((number, text(py, value)?))).collect::<PyResult<Vec<_>>>()?;
         let texts = (!texts.is_empty()).then_some(texts);
-        Ok(Some((step, array(columns.requests), array(columns.answers), conversation, texts)))
+        let [_, _, _, agent, service] = one.span.names;
+        let step = PyBytes::new(py, &one.step.pack());
+        Ok(Some((one.step.kind, one.step.name, step, agent, service, array(&one.requests), array(&one.answers), conversation, texts)))
     }
 
     fn name(&self, number: usize) -> PyResult<String> {

@@ -133,6 +133,12 @@ impl Span {
         out.row
     }
 
+    /// Where the conversation id stands in the payload.
+    pub fn conversation(&self) -> std::ops::Range<usize> {
+        let start = self.conversation_at as usize;
+        start..start + self.conversation_len as usize
+    }
+
     /// The step this span is, where its kind is one.
     #[inline]
     pub fn step(&self, row: u32) -> Option<Step> {
@@ -163,30 +169,15 @@ fn fold(hash: u64) -> u32 {
     if hash == 0 { 0 } else { ((hash ^ hash >> 32) as u32).max(1) }
 }
 
-const AGENT_AT: usize = 48;
-const CONVERSATION_AT: usize = 104;
-
-/// The interned names of agent and service of a packed span, as they stand there.
-pub fn agent_and_service(span: &[u8]) -> &[u8] {
-    span.get(AGENT_AT..AGENT_AT + 4).unwrap_or_default()
-}
-
-/// The conversation id of a packed span, out of the payload that it was read from.
-pub fn conversation<'a>(span: &[u8], payload: &'a [u8]) -> &'a [u8] {
-    let number = |at: usize| span.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
-    let start = number(CONVERSATION_AT);
-    payload.get(start..start + number(CONVERSATION_AT + 4)).unwrap_or_default()
-}
-
 pub const STEP_BYTES: usize = 28;
 
 /// `order`: trace, end, low half of the span id, span id, row.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     pub order: (u32, u64, u64, u64, u32),
-    kind: u8,
+    pub kind: u8,
     flags: u8,
-    name: u16,
+    pub name: u16,
     a: u32,
     b: u32,
     c: u32,

@@ -58,6 +58,7 @@ pub struct Codec {
     pub tool_call: memchr::memmem::Finder<'static>,
     pub enveloped: [memchr::memmem::Finder<'static>; 2], // one of them is in every envelope that tells something
     names: Mutex<Names>,
+    seed: Seeded,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -84,7 +85,15 @@ impl Codec {
     pub fn new(table: Table, limits: Limits, markers: Vec<Vec<u8>>) -> Self {
         let names = Mutex::new(Names::new(limits.names_max, limits.name_bytes_max));
         let enveloped = [b"tool_call_id".as_slice(), br#"rror""#].map(memchr::memmem::Finder::new);
-        Self { table, limits, markers: Markers::new(markers), tool_call: memchr::memmem::Finder::new(b"tool_call"), enveloped, names }
+        Self {
+            table,
+            limits,
+            markers: Markers::new(markers),
+            tool_call: memchr::memmem::Finder::new(b"tool_call"),
+            enveloped,
+            names,
+            seed: Seeded::default(),
+        }
     }
 
     pub fn names(&self) -> MutexGuard<'_, Names> {
@@ -112,10 +121,11 @@ impl Codec {
             names,
             careful,
             misplaced: false,
+            alone: false,
             values: Values { payload, depth_max: self.limits.depth_max },
-            columns: Columns { spans: Vec::with_capacity(payload.len() / 2), ..Columns::default() },
+            columns: Columns::default(),
             scratch: Scratch::default(),
-            traces: HashMap::with_hasher(Seeded::default()),
+            traces: HashMap::with_hasher(self.seed),
             last_trace: ([0; 16], 0),
             steps: Vec::new(),
             row: 0,
@@ -124,22 +134,33 @@ impl Codec {
         }
     }
 
-    /// The columns of one span that is still in memory: its attributes are ranges of `payload`, keys and values.
-    pub fn scan_one(&self, payload: &[u8], attributes: &[(Range<usize>, Value)], own: &Own<'_>) -> Columns {
+    /// One span that is still in memory, with the step that it is: its attributes are ranges of `payload`, keys and values. None for no step.
+    ///
+    /// No columns of spans, steps and groups, for which nobody asks: what one span asked for and was answered alone.
+    pub fn scan_one(&self, payload: &[u8], attributes: &[(Range<usize>, Value)], own: &Own<'_>) -> Option<One> {
+        if own.span_id == 0 {
+            return None;
+        }
         let names = &mut self.names();
         let mut scanner = self.scanner(payload, names, true);
-        (scanner.scope, scanner.service) = (own.scope, own.service);
+        (scanner.scope, scanner.service, scanner.alone) = (own.scope, own.service, true);
         for (key, value) in attributes {
             scanner.scratch.attribute(&self.table, payload, payload.get(key.clone()).unwrap_or_default(), *value);
         }
-        let span = Span { start: own.start, end: own.end, status: own.status, ..Span::default() };
-        scanner.end_of_span(span, &Head { trace_id: &[1; 16], span_id: &own.span_id, parent_id: b"", name: own.name });
-        scanner.finish()
+        let mut span = Span { span_id: own.span_id, start: own.start, end: own.end, status: own.status, ..Span::default() };
+        scanner.evaluate(&mut span, &Head { trace_id: &[1; 16], span_id: b"", parent_id: b"", name: own.name });
+        let step = span.step(0)?;
+        let mut columns = scanner.columns;
+        if !(columns.requests.is_empty() && columns.answers.is_empty()) {
+            rows::settle(&span.pack(), &[step], &mut columns.requests, &mut columns.answers);
+        }
+        Some(One { span, step, requests: columns.requests, answers: columns.answers, texts: columns.texts })
     }
 
     /// The columns; None where that needs more care.
     fn read(&self, payload: &[u8], names: &mut Names, careful: bool) -> Result<Option<Columns>> {
         let mut scanner = self.scanner(payload, names, careful);
+        scanner.columns.spans.reserve(payload.len() / 2);
         let outcome = scanner.request();
         if !careful && (scanner.misplaced || outcome.is_err()) {
             return Ok(None);
@@ -148,12 +169,21 @@ impl Codec {
     }
 }
 
+/// What was read of one span in memory.
+pub struct One {
+    pub span: Span,
+    pub step: Step,
+    pub requests: Vec<u8>,
+    pub answers: Vec<u8>,
+    pub texts: Vec<(u32, i32, Text)>,
+}
+
 /// What a span in memory says of itself, but for its trace: which one is the caller's business.
 pub struct Own<'a> {
     pub name: &'a [u8],
     pub scope: &'a [u8],
     pub service: &'a [u8],
-    pub span_id: [u8; 8],
+    pub span_id: u64,
     pub start: u64,
     pub end: u64,
     pub status: u8,
@@ -165,6 +195,7 @@ pub(crate) struct Scanner<'a> {
     pub names: &'a mut Names,
     careful: bool,
     misplaced: bool, // a scope was met after spans of it
+    pub alone: bool, // one span, so nothing comes twice
     pub values: Values<'a>,
     pub columns: Columns,
     pub scratch: Scratch<'a>,
