@@ -84,7 +84,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self.verdicts = Verdicts(self.settings, self.codec.name, self.codec.intern)
-        self.tree = LlmTree()
+        self.tree = LlmTree(self.settings.traces.max_tree_spans)
         self._links = SpanLinks(self.settings.links, self.codec.name)
         self._llm_links = LlmLinks(self.settings.links)
 

@@ -160,6 +160,7 @@ class Traces:
     max_steps: Annotated[int, Range(64, 100_000)] = 2_000
     max_verdicts: Annotated[int, Range(1, 10_000_000)] = 100_000
     max_names: Annotated[int, Range(16, 65_000)] = 10_000
+    max_tree_spans: Count = 8_192  # spans left out for Langfuse that later ones may hang on, and parents awaited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

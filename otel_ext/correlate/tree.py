@@ -38,7 +38,7 @@ class Branch:
 class LlmTree:
     """Remembers spans left out and parents awaited, `memory_max` of each; the oldest go first, and are counted."""
 
-    memory_max: int = 16_384
+    memory_max: int
     forgotten: int = 0
     _left_out: dict[int, tuple[int, bool]] = field(default_factory=dict)  # span id -> (parent id, parent is remote)
     _awaited: dict[int, None] = field(default_factory=dict)  # parent ids of spans already sent
