@@ -26,21 +26,63 @@ LEARNED_MAX: Final = 10_000  # links that wait to be kept; of more, the oldest g
 FindingKey = tuple[str, int]
 
 
+class _Rare:
+    """What few traces have, apart, so that the others do not pay for it."""
+
+    __slots__ = ("evicted", "expected", "langfuse_id")
+
+    def __init__(self) -> None:
+        self.evicted = False
+        self.expected: dict[int, tuple[int, ...]] | None = None
+        self.langfuse_id: str | None = None
+
+
 class Trace:
     """One open trace. Slots that most traces never fill stay None: a hundred thousand of these must fit."""
 
-    __slots__ = ("agent_end", "evicted", "expected", "given", "langfuse_id", "models", "requests", "seen_ns", "steps")
+    __slots__ = ("_rare", "agent_end", "given", "models", "requests", "seen_ns", "steps")
 
     def __init__(self) -> None:
         self.steps = b""
         self.seen_ns = 0
         self.models = 0  # model calls so far
         self.agent_end = 0  # end of the agent run that ended last
-        self.langfuse_id: str | None = None  # where it is not the trace's own id
         self.requests: dict[int, Request] | None = None
         self.given: dict[FindingKey, Finding] | None = None
-        self.expected: dict[int, tuple[int, ...]] | None = None  # agent span -> tools
-        self.evicted = False  # older steps were dropped
+        self._rare: _Rare | None = None
+
+    def _own_rare(self) -> _Rare:
+        if self._rare is None:
+            self._rare = _Rare()
+        return self._rare
+
+    @property
+    def langfuse_id(self) -> str | None:
+        """Where it is not the trace's own id."""
+        return self._rare.langfuse_id if self._rare else None
+
+    @langfuse_id.setter
+    def langfuse_id(self, value: str | None) -> None:
+        if value is not None or self._rare:
+            self._own_rare().langfuse_id = value
+
+    @property
+    def expected(self) -> dict[int, tuple[int, ...]] | None:
+        """Tools by agent span, where the span itself says them."""
+        return self._rare.expected if self._rare else None
+
+    @expected.setter
+    def expected(self, value: dict[int, tuple[int, ...]] | None) -> None:
+        self._own_rare().expected = value
+
+    @property
+    def evicted(self) -> bool:
+        """Older steps were dropped."""
+        return self._rare.evicted if self._rare else False
+
+    @evicted.setter
+    def evicted(self, value: bool) -> None:
+        self._own_rare().evicted = value
 
     def rows(self) -> list[Step]:
         """All steps kept, in order."""
