@@ -271,7 +271,7 @@ def test_the_tree_is_whole_however_it_is_cut_into_exports(both: Rig, size: int) 
         send(both, app.finished[first : first + size])
     arrived(both, trace_id)
     until(lambda: AGENT in tree(both, trace_id))
-    assert set(tree(both, trace_id).values()) <= {*tree(both, trace_id), ""}
+    until(lambda: set(tree(both, trace_id).values()) <= {*tree(both, trace_id), ""})  # two requests may be on their way at once
     roots = [span.name for span in both.langfuse.of(trace_id).values() if span.attributes.get("langfuse.internal.is_app_root")]
     until(lambda: len(both.tempo.of(trace_id)) == 10)
     assert KEPT.keys() <= tree(both, trace_id).keys()
