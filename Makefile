@@ -33,8 +33,7 @@ demo: $(STAMP)
 test: $(DEV)
 	$(BIN)/python -m pytest
 
-check: $(DEV) lint types rust
-	$(BIN)/python -m pytest
+check: $(DEV) lint types rust test
 
 format: $(DEV)
 	$(BIN)/ruff format .
