@@ -230,6 +230,7 @@ def test_without_a_configuration_it_is_useful(serve: Serve) -> None:
 def test_it_says_what_it_is_and_where_it_listens(serve: Serve, destinations: Pair) -> None:
     """The first lines: version, codec, three addresses, and the destinations."""
     sidecar = serve(config(*destinations))
+    until(lambda: len(events(sidecar)) >= 2, "two lines")
     first, second = events(sidecar)[:2]
     assert re.match(r"otel-ext \d+\.\d+\.\d+, (native|python) codec", first)
     assert all(address in first for address in (sidecar.grpc, sidecar.http, sidecar.admin))
