@@ -81,8 +81,8 @@ class Sidecar:
 
     def _make_receivers(self) -> None:
         grpc, http = self.settings.receivers.grpc, self.settings.receivers.http
-        self.grpc = GrpcReceiver(grpc.endpoint, grpc.max_recv_bytes, self, self.stats) if grpc else None
-        self.http = HttpReceiver(http.endpoint, http.max_recv_bytes, self, self.stats) if http else None
+        self.grpc = GrpcReceiver(grpc.endpoint, grpc.max_recv_bytes, self, self.stats, tls=grpc.tls) if grpc else None
+        self.http = HttpReceiver(http.endpoint, http.max_recv_bytes, self, self.stats, tls=http.tls) if http else None
 
     # -- data
 

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 # One thread is enough for the small arrays here, and the pool of a numerical library costs megabytes: say so before it loads.
@@ -16,11 +17,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from otel_ext import __version__
-from otel_ext.configfile import load
+from otel_ext.configfile import Loaded, read
 from otel_ext.errors import ConfigError, MalformedPayload, OtelExtError
 from otel_ext.settings import Settings
 
 TRACE_ID_DIGITS = 32
+STARTERS = ("local", "alloy", "collector", "kubernetes")
 OPTIONAL_PARTS = {"uvloop": "faster event loop", "langfuse": "Langfuse SDK"}
 
 
@@ -60,9 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     scan.add_argument("--format", choices=("table", "json"), default="table")
     scan.add_argument("--config", metavar="F")
     scan.set_defaults(command=_scan)
-    check = commands.add_parser("check-config", help="say what is wrong with a configuration")
+    check = commands.add_parser("check-config", help="say what is wrong with a configuration, and what is unwise")
     check.add_argument("file", metavar="F")
+    check.add_argument("--strict", action="store_true", help="exit 2 for what is unwise too")
     check.set_defaults(command=_check)
+    init = commands.add_parser("init", help="write a commented configuration to start from")
+    init.add_argument("place", choices=STARTERS)
+    init.add_argument("--output", metavar="F", default="otel-ext.yaml", help="default: otel-ext.yaml; - for standard output")
+    init.set_defaults(command=_init)
     link = commands.add_parser("link", help="the pages of a trace in Langfuse and Grafana, by its id in either")
     link.add_argument("trace_id", metavar="TRACE_ID")
     link.add_argument("--config", metavar="F", help="whose `links` say where the systems are, and where learned ids are kept")
@@ -74,11 +81,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def settings_from(path: str | None) -> Settings:
     """The configuration in *path*, or the defaults; raises ConfigError."""
+    return _loaded(path).settings
+
+
+def _loaded(path: str | None) -> Loaded:
     try:
         text = Path(path).read_text(encoding="utf-8") if path else ""
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'})"]) from None
-    return load(text, os.environ)
+    return read(text, os.environ)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -113,8 +124,26 @@ def _scan(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    settings_from(arguments.file)
-    print(f"{arguments.file}: good")
+    from otel_ext.configadvice import advice
+
+    unwise = advice(_loaded(arguments.file), lambda path: Path(path).is_file())
+    for each in unwise:
+        print(f"warning: {each}", file=sys.stderr)
+    print(f"{arguments.file}: good" + (f", {len(unwise)} warning{'s'[: len(unwise) > 1]}" if unwise else ""))
+    return 2 if unwise and arguments.strict else 0
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    text = (files("otel_ext") / "starters" / f"{arguments.place}.yaml").read_text(encoding="utf-8")
+    if arguments.output == "-":
+        sys.stdout.write(text)
+        return 0
+    try:
+        with open(arguments.output, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError([f"{arguments.output}: is there already; name another file with --output"]) from None
+    print(f"{arguments.output}: written; set the variables it names, then: otel-ext check-config {arguments.output}")
     return 0
 
 

@@ -11,12 +11,12 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
-import yaml
-
+from otel_ext.configlines import Origins, join, parse, scalar
 from otel_ext.errors import ConfigError
 from otel_ext.settings import NS_PER_S, Address, Choice, Duration, Range, Settings, Url
 
@@ -28,41 +28,56 @@ _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h|d)")
 _UNIT_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": NS_PER_S, "m": 60 * NS_PER_S, "h": 3_600 * NS_PER_S, "d": 86_400 * NS_PER_S}
 
-Faults = list[str]
+
+class Fault(NamedTuple):
+    """What is wrong with the value at `path`, and what would be right."""
+
+    path: str
+    what: str
+
+
+Faults = list[Fault]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and what they were made of: `written` is the file before the environment came in."""
+
+    settings: Settings
+    written: Mapping[str, Any]
+    origins: Origins
 
 
 def load(text: str, environ: Mapping[str, str]) -> Settings:
     """Settings from YAML *text* and *environ*; raises ConfigError with one entry a fault."""
-    return build(_parse(text), environ)
+    return read(text, environ).settings
+
+
+def read(text: str, environ: Mapping[str, str]) -> Loaded:
+    """The same, with where each value came from."""
+    origins = Origins()
+    written = parse(text, origins)
+    return Loaded(_settings(written, environ, origins), written, origins)
 
 
 def build(sections: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     """Settings from *sections*, nested as in the file, and *environ*; raises ConfigError with one entry a fault."""
+    return _settings(sections, environ, Origins())
+
+
+def _settings(sections: Mapping[str, Any], environ: Mapping[str, str], origins: Origins) -> Settings:
     faults: Faults = []
     tree = _expand(dict(sections), environ, faults, "")
-    settings = _build(Settings, _override(tree, environ, faults), "", faults)
-    if faults or settings is None:
-        raise ConfigError(faults)
+    settings = _build(Settings, _override(tree, environ, faults, origins), "", faults)
+    told = [*origins.twice, *(f"{path}: {what}{origins.told(path)}" for path, what in faults)]
+    if told or settings is None:
+        raise ConfigError(told)
     return typing.cast(Settings, settings)
-
-
-def _parse(text: str) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError([f"{where}not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}"]) from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError([f"the file holds a {_named(tree)}, a mapping of sections is needed"])
-    return tree
 
 
 def _expand(value: Any, environ: Mapping[str, str], faults: Faults, path: str) -> Any:
     if isinstance(value, dict):
-        return {key: _expand(inner, environ, faults, _join(path, key)) for key, inner in value.items()}
+        return {key: _expand(inner, environ, faults, join(path, key)) for key, inner in value.items()}
     if isinstance(value, list):
         return [_expand(inner, environ, faults, f"{path}[{index}]") for index, inner in enumerate(value)]
     if isinstance(value, str) and "${" in value:
@@ -75,66 +90,78 @@ def _expand_text(value: str, environ: Mapping[str, str], faults: Faults, path: s
         name, default = match.groups()
         found = environ.get(name, default)
         if found is None:
-            faults.append(f"{path}: the environment variable {name} is not set; set it, or write ${{env:{name}:-default}}")
+            faults.append(Fault(path, f"the environment variable {name} is not set; set it, or write ${{env:{name}:-default}}"))
         return found or ""
 
     expanded = _ENV.sub(replace, value)
     # A value that is one reference keeps the type it would have in YAML (a number stays a number), as in the Collector.
-    return _scalar(expanded) if _ENV.fullmatch(value) else expanded
+    return scalar(expanded) if _ENV.fullmatch(value) else expanded
 
 
-def _scalar(text: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    return value if isinstance(value, bool | int | float) else text
-
-
-def _override(tree: dict[str, Any], environ: Mapping[str, str], faults: Faults) -> dict[str, Any]:
+def _override(tree: dict[str, Any], environ: Mapping[str, str], faults: Faults, origins: Origins) -> dict[str, Any]:
     for name in sorted(environ):
         if name.startswith(ENV_PREFIX) and name not in ENV_RESERVED:
             _set(tree, name, environ[name], faults)
+            origins.from_variable(".".join(_keys(name)), name)
     return tree
 
 
+def _keys(name: str) -> list[str]:
+    return name.removeprefix(ENV_PREFIX).lower().split("__")
+
+
 def _set(tree: dict[str, Any], name: str, value: str, faults: Faults) -> None:
-    keys = name.removeprefix(ENV_PREFIX).lower().split("__")
+    keys = _keys(name)
     node = tree
     for key in keys[:-1]:
         inner = node.setdefault(key, {})
         node[key] = inner = {} if inner is None else inner
         if not isinstance(inner, dict):
-            faults.append(f"{name}: {key} holds a {_named(inner)}, so {keys[-1]} cannot be set in it")
+            faults.append(Fault(name, f"{key} holds a {_named(inner)}, so {keys[-1]} cannot be set in it"))
             return
         node = inner
-    node[keys[-1]] = _scalar(value)
+    node[keys[-1]] = scalar(value)
 
 
 def _build(kind: Any, raw: Any, path: str, faults: Faults) -> object | None:
     """An instance of the dataclass *kind*, or None where a fault was added."""
     if not isinstance(raw, dict):
-        faults.append(f"{path}: holds a {_named(raw)}, a mapping is needed")
+        faults.append(Fault(path, f"holds a {_named(raw)}, a mapping is needed"))
         return None
     hints = typing.get_type_hints(kind, include_extras=True)
     _unknown(raw, list(hints), path, faults)
     values: dict[str, Any] = {}
     before = len(faults)
     for item in dataclasses.fields(kind):
-        where = _join(path, item.name)
+        where = join(path, item.name)
         if item.name in raw:
             values[item.name] = _value(hints[item.name], raw[item.name], where, faults)
         elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
-            faults.append(f"{where}: is missing")
+            faults.append(Fault(where, "is missing"))
     return kind(**values) if len(faults) == before else None
 
 
 def _unknown(raw: dict[Any, Any], allowed: list[str], path: str, faults: Faults) -> None:
     for key in raw:
         if key not in allowed:
-            close = difflib.get_close_matches(str(key), allowed, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(allowed)}"
-            faults.append(f"{_join(path, key)}: is not a setting, {hint}")
+            faults.append(Fault(join(path, key), f"is not a setting, {_hint(str(key), allowed)}"))
+
+
+def _hint(key: str, allowed: list[str]) -> str:
+    """What was meant: a name like it in the same section, or the same name where alone it stands; else all that is allowed."""
+    if close := difflib.get_close_matches(key, allowed, n=1):
+        return f"did you mean {close[0]}?"
+    elsewhere = [path for path in _paths(Settings, "") if path.rpartition(".")[2] == key]
+    return f"did you mean {elsewhere[0]}?" if len(elsewhere) == 1 else f"allowed are {', '.join(allowed)}"
+
+
+def _paths(kind: Any, path: str) -> Iterator[str]:
+    """Of every setting in the dataclass *kind*; what lists hold is left out."""
+    for name, hint in typing.get_type_hints(kind).items():
+        yield join(path, name)
+        for inner in (hint, *typing.get_args(hint)):
+            if dataclasses.is_dataclass(inner):
+                yield from _paths(inner, join(path, name))
 
 
 def _value(hint: Any, raw: Any, path: str, faults: Faults) -> Any:
@@ -165,7 +192,7 @@ def _optional(hint: Any, raw: Any, path: str, faults: Faults) -> Any:
 
 def _tuple(inner: Any, raw: Any, path: str, faults: Faults) -> tuple[Any, ...]:
     if not isinstance(raw, list):
-        faults.append(f"{path}: holds a {_named(raw)}, a list is needed")
+        faults.append(Fault(path, f"holds a {_named(raw)}, a list is needed"))
         return ()
     return tuple(_value(inner, item, f"{path}[{index}]", faults) for index, item in enumerate(raw))
 
@@ -173,7 +200,7 @@ def _tuple(inner: Any, raw: Any, path: str, faults: Faults) -> tuple[Any, ...]:
 def _mapping(raw: Any, path: str, faults: Faults) -> dict[str, str]:
     if isinstance(raw, dict) and all(isinstance(key, str) and isinstance(value, str) for key, value in raw.items()):
         return dict(raw)
-    faults.append(f"{path}: a mapping of strings to strings is needed")
+    faults.append(Fault(path, "a mapping of strings to strings is needed"))
     return {}
 
 
@@ -184,32 +211,32 @@ def _plain(kind: type, raw: Any, path: str, faults: Faults) -> Any:
         return str(raw)  # an unquoted key that looks like a number
     if isinstance(raw, kind) and not (kind is int and isinstance(raw, bool)):
         return raw
-    faults.append(f"{path}: holds a {_named(raw)}, a {_NAMES.get(kind, kind.__name__)} is needed")
+    faults.append(Fault(path, f"holds a {_named(raw)}, a {_NAMES.get(kind, kind.__name__)} is needed"))
     return None
 
 
 def _range(base: type, rule: Range, raw: Any, path: str, faults: Faults) -> Any:
     value = _plain(base, raw, path, faults)
     if value is not None and not rule.low <= value <= rule.high:
-        faults.append(f"{path}: is {value}, allowed are {rule.low:g} to {rule.high:g}")
+        faults.append(Fault(path, f"is {value}, allowed are {rule.low:g} to {rule.high:g}"))
     return value
 
 
 def _choice(base: type, rule: Choice, raw: Any, path: str, faults: Faults) -> Any:
     value = _plain(base, raw, path, faults)
     if value is not None and value not in rule.values:
-        faults.append(f"{path}: is {value!r}, allowed are {', '.join(rule.values)}")
+        faults.append(Fault(path, f"is {value!r}, allowed are {', '.join(rule.values)}"))
     return value
 
 
 def _duration(_base: type, rule: Duration, raw: Any, path: str, faults: Faults) -> int:
     parts = _DURATION.findall(raw) if isinstance(raw, str) else []
     if not parts or "".join(map("".join, parts)) != raw:
-        faults.append(f"{path}: is {raw!r}, a time with a unit is needed, such as 250ms, 5s, 1m30s")
+        faults.append(Fault(path, f"is {raw!r}, a time with a unit is needed, such as 250ms, 5s, 1m30s"))
         return 0
     total = sum(int(float(number) * _UNIT_NS[unit]) for number, unit in parts)
     if not rule.low_s * NS_PER_S <= total <= rule.high_s * NS_PER_S:
-        faults.append(f"{path}: is {raw}, allowed are {rule.low_s:g}s to {rule.high_s:g}s")
+        faults.append(Fault(path, f"is {raw}, allowed are {rule.low_s:g}s to {rule.high_s:g}s"))
     return total
 
 
@@ -217,7 +244,7 @@ def _address(base: type, _rule: Address, raw: Any, path: str, faults: Faults) ->
     value = _plain(base, raw, path, faults)
     host, _, port = (value or "").rpartition(":")
     if value is not None and not (host and port.isdigit() and int(port) < 65_536):
-        faults.append(f"{path}: is {value!r}, host:port is needed, such as 127.0.0.1:4317")
+        faults.append(Fault(path, f"is {value!r}, host:port is needed, such as 127.0.0.1:4317"))
     return value
 
 
@@ -227,7 +254,7 @@ def _url(base: type, rule: Url, raw: Any, path: str, faults: Faults) -> Any:
         return value
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        faults.append(f"{path}: an absolute URL is needed, such as http://localhost:4317")
+        faults.append(Fault(path, "an absolute URL is needed, such as http://localhost:4317"))
     return value.rstrip("/")
 
 
@@ -243,7 +270,3 @@ _NAMES: dict[Any, str] = {str: "string", int: "whole number", float: "number", b
 
 def _named(value: Any) -> str:
     return "nothing" if value is None else _NAMES.get(type(value), type(value).__name__)
-
-
-def _join(path: str, key: object) -> str:
-    return f"{path}.{key}" if path else str(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from otel_ext.exporters.base import Destination, Runtime
 from otel_ext.exporters.delivery import Delivery
@@ -42,25 +43,32 @@ def make_outputs(exporters: Exporters, codec: Codec, runtime: Runtime) -> Output
     halver = CodecHalver(codec)
     outputs = [Output(Delivery(destination, log.reader(index), halver, runtime), llm) for index, (destination, llm) in enumerate(wanted)]
     langfuse = exporters.langfuse
-    return Outputs(log, outputs, _scores(langfuse, runtime) if langfuse and langfuse.scores else None)
+    proxy = exporters.proxy_from_environment
+    return Outputs(log, outputs, _scores(langfuse, runtime, proxy) if langfuse and langfuse.scores else None)
 
 
 def _destinations(exporters: Exporters, runtime: Runtime) -> Iterator[tuple[Destination, bool]]:
+    proxy = exporters.proxy_from_environment
     if exporters.tempo:
-        yield _tempo(exporters.tempo, runtime), False
+        yield _tempo(exporters.tempo, runtime, proxy), False
     if exporters.langfuse:
-        langfuse = exporters.langfuse
-        timeout_s = langfuse.timeout / NS_PER_S
-        yield LangfuseSpans(langfuse.host, langfuse.public_key, langfuse.secret_key, runtime, timeout_s=timeout_s), True
+        yield _langfuse(exporters.langfuse, runtime, proxy), True
 
 
-def _tempo(tempo: Tempo, runtime: Runtime) -> Destination:
+def _tempo(tempo: Tempo, runtime: Runtime, proxy: bool) -> Destination:
     timeout_s = tempo.timeout / NS_PER_S
+    shared: dict[str, Any] = {"headers": tempo.headers, "compression": tempo.compression, "tls": tempo.tls, "proxy": proxy}
     if tempo.protocol == "grpc":
-        return OtlpGrpc(tempo.endpoint, headers=tempo.headers, compression=tempo.compression, timeout_s=timeout_s)
-    return OtlpHttp(tempo.endpoint, runtime, headers=tempo.headers, compression=tempo.compression, timeout_s=timeout_s)
+        return OtlpGrpc(tempo.endpoint, timeout_s=timeout_s, **shared)
+    return OtlpHttp(tempo.endpoint, runtime, timeout_s=timeout_s, **shared)
 
 
-def _scores(langfuse: Langfuse, runtime: Runtime) -> LangfuseScores:
+def _langfuse(langfuse: Langfuse, runtime: Runtime, proxy: bool) -> Destination:
+    timeout_s = langfuse.timeout / NS_PER_S
+    keys = (langfuse.public_key, langfuse.secret_key)
+    return LangfuseSpans(langfuse.host, *keys, runtime, timeout_s=timeout_s, tls=langfuse.tls, proxy=proxy)
+
+
+def _scores(langfuse: Langfuse, runtime: Runtime, proxy: bool) -> LangfuseScores:
     options = ScoreOptions(environment=langfuse.environment, scores_max=langfuse.scores_max, timeout_s=langfuse.timeout / NS_PER_S)
-    return LangfuseScores(langfuse.host, langfuse.public_key, langfuse.secret_key, runtime, options)
+    return LangfuseScores(langfuse.host, langfuse.public_key, langfuse.secret_key, runtime, options, langfuse.tls, proxy)

@@ -60,11 +60,30 @@ def section(kind: type[Any]) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTls:
+    """PEM files of a listener. With `client_ca_file` a client must show a certificate that it signed."""
+
+    cert_file: str
+    key_file: str
+    client_ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTls:
+    """PEM files for a destination; empty means the system's authorities, and no client certificate."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GrpcReceiver:
     """OTLP over gRPC."""
 
     endpoint: Annotated[str, Address()] = "127.0.0.1:4317"
     max_recv_bytes: Bytes = 64 * MIB
+    tls: ServerTls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +92,7 @@ class HttpReceiver:
 
     endpoint: Annotated[str, Address()] = "127.0.0.1:4318"
     max_recv_bytes: Bytes = 64 * MIB
+    tls: ServerTls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +193,7 @@ class Tempo:
     compression: Annotated[str, Choice(("none", "gzip"))] = "none"
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     timeout: Annotated[int, Duration(0.1, 600)] = 10 * NS_PER_S
+    tls: ClientTls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +208,7 @@ class Langfuse:
     queue_batches: Count = 1_000
     scores_max: Count = 10_000
     timeout: Annotated[int, Duration(0.1, 600)] = 10 * NS_PER_S
+    tls: ClientTls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +226,7 @@ class Exporters:
     langfuse: Langfuse | None = None
     prometheus: Prometheus | None = None
     queue_bytes: Bytes = 512 * MIB
+    proxy_from_environment: bool = True  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

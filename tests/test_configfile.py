@@ -68,6 +68,8 @@ def test_secrets_do_not_show() -> None:
     [
         ("foo: 1", "foo: is not a setting, allowed are receivers"),
         ("detect: {loop: {identical_call: 3}}", "detect.loop.identical_call: is not a setting, did you mean identical_calls?"),
+        ("langfuse: {host: http://h}", "langfuse: is not a setting, did you mean exporters.langfuse?"),
+        ("expectations: []", "expectations: is not a setting, did you mean detect.tool_skipping.expectations?"),
         ("detect: {loop: {cycle_period: 9}}", "detect.loop.cycle_period: is 9, allowed are 1 to 5"),
         ("detect: {tool_skipping: {settle: 5}}", "detect.tool_skipping.settle: is 5, a time with a unit is needed"),
         ("detect: {tool_skipping: {expectations: [{require: [a]}]}}", "detect.tool_skipping.expectations[0].agent: is missing"),
@@ -103,7 +105,8 @@ def test_environment_overrides_scalars() -> None:
 
 def test_an_unknown_override_is_a_fault() -> None:
     """A misspelt variable is not ignored."""
-    assert faults("", OTEL_EXT_TRACES__MAX_TRACE="5") == ["traces.max_trace: is not a setting, did you mean max_traces?"]
+    (fault,) = faults("", OTEL_EXT_TRACES__MAX_TRACE="5")
+    assert fault == "traces.max_trace: is not a setting, did you mean max_traces? (from OTEL_EXT_TRACES__MAX_TRACE)"
 
 
 def test_defaults_of_the_environment() -> None:
@@ -124,3 +127,54 @@ def test_a_receiver_set_to_null_is_off() -> None:
 def test_times_carry_their_unit(text: str, ns: int) -> None:
     """Durations as people write them."""
     assert load(f"shutdown_timeout: {text}", {}).shutdown_timeout == ns
+
+
+SEVERAL_LINES = """\
+# a comment
+defaults: &small
+  max_traces: 0
+traces:
+  <<: *small
+  idle_timeout: soon
+exporters:
+  tempo:
+    protocol: udp
+  langfuse: {host: http://h,
+    public_key: [a]}
+detect:
+  tool_skipping:
+    expectations:
+      - {agent: a}
+      - require: [b]
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("traces.idle_timeout", 6),
+        ("traces.max_traces", 3),
+        ("exporters.tempo.protocol", 9),
+        ("exporters.tempo.endpoint", 8),
+        ("exporters.langfuse.public_key", 11),
+        ("exporters.langfuse.secret_key", 10),
+        ("detect.tool_skipping.expectations[1].agent", 16),
+        ("defaults", 2),
+    ],
+)
+def test_each_fault_says_its_line(path: str, line: int) -> None:
+    """That of its key; of a key that is missing, that of its section; of what was merged in, where it is written."""
+    (fault,) = [each for each in faults(SEVERAL_LINES) if each.startswith(f"{path}: ")]
+    assert fault.endswith(f"(line {line})")
+
+
+def test_a_key_that_is_there_twice_is_a_fault() -> None:
+    """YAML would take the second and say nothing; it is told together with the other faults."""
+    told = faults("traces:\n  max_traces: 5\n  max_traces: 6\nadmin: 3")
+    assert told[0] == "traces.max_traces: is there twice, in lines 2 and 3; the first would be ignored"
+    assert told[1].startswith("admin: ")
+
+
+def test_an_alias_of_what_it_stands_in_is_a_fault() -> None:
+    """Not an endless loop."""
+    assert faults("traces: &all\n  max_traces: *all")[0] == "traces.max_traces: is an alias of what it stands in (line 1)"

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "otel_ext"
 
 # Longest prefix wins.
 LAYERS = {
-    "errors": 0, "model": 0, "semconv": 0, "settings": 0, "configfile": 0,
+    "errors": 0, "model": 0, "semconv": 0, "settings": 0, "configfile": 0, "configlines": 0, "configadvice": 0,
     "wire": 1, "dialects": 1,
     "correlate": 2, "detectors": 2, "findings": 2,
     "tracebook": 3, "ledger": 3, "judge": 3, "verdicts": 3, "pipeline": 3, "samples": 3,
@@ -25,7 +25,7 @@ OWNERS = {
     "aiohttp": {"receivers/http.py", "receivers/body.py", "exporters/http.py", "admin.py"},
     "uvloop": {"app.py"},
     "prometheus_client": {"exporters/prometheus.py", "exporters/series.py"},
-    "yaml": {"configfile.py"},
+    "yaml": {"configlines.py"},
     "xxhash": {"wire/"},
     "opentelemetry.proto": {"wire/", "receivers/", "exporters/"},
     "opentelemetry.sdk": {"sdk/"},

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
-from otel_ext.errors import Refused, RetryableError, Unreachable
+from otel_ext.errors import ConfigError, Refused, RetryableError, Unreachable
 from otel_ext.exporters.base import Runtime
 from otel_ext.exporters.retry import NS_PER_S
+from otel_ext.settings import ClientTls
 
 # Node servers (Langfuse) close an idle connection after 5 s: reusing one at that very moment loses a request.
 KEEPALIVE_S = 4.0
@@ -32,15 +34,6 @@ GZIP_LEVEL = 1
 COPIED_BYTES_MAX = 64 * 1024  # up to this a copy costs less than a write of its own
 _GZIP_WBITS = 31
 _SKIPPED_HEADERS = ("User-Agent", "Accept", "Accept-Encoding")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """PEM files; empty means the system's authorities, and no client certificate."""
-
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +73,10 @@ BAD_DATA: Final = frozenset({400, 413})
 
 
 class HttpClient:
-    """Posts to one URL over kept connections. `headers` may hold secrets: they are in no repr and no error."""
+    """Posts to one URL over kept connections. `headers` may hold secrets: they are in no repr and no error.
+
+    *proxy* lets HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment say the way.
+    """
 
     def __init__(
         self,
@@ -91,7 +87,8 @@ class HttpClient:
         *,
         timeout_s: float,
         gzip: bool = False,
-        tls: Tls | None = None,
+        tls: ClientTls | None = None,
+        proxy: bool = False,
     ) -> None:
         self._url = URL(url)
         self._headers = {**headers, **({"Content-Encoding": "gzip"} if gzip else {})}
@@ -100,14 +97,16 @@ class HttpClient:
         self._timeout_s = timeout_s
         self._gzip = gzip
         self._tls = tls
+        self._proxy = environment_proxy(self._url) if proxy else None
         self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
         return f"HttpClient({self._url.scheme}://{self._url.host}:{self._url.port})"
 
     async def start(self) -> None:
-        """Make the session; nothing is connected yet."""
-        connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEEPALIVE_S, ssl=self._ssl())
+        """Make the session; nothing is connected yet. Raises ConfigError for a TLS file that cannot be used."""
+        secured = client_context(self._tls) if self._tls else True
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEEPALIVE_S, ssl=secured)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -134,7 +133,7 @@ class HttpClient:
         elif sum(map(len, body)) < COPIED_BYTES_MAX * len(body):
             body = (b"".join(body),)
         try:
-            async with self._session.post(self._url, data=_Body(body), allow_redirects=False) as response:
+            async with self._session.post(self._url, data=_Body(body), allow_redirects=False, proxy=self._proxy) as response:
                 if 200 <= response.status < 300:
                     return Answer(response.status, await _read(response))
                 delay_s = retry_after_s(response.headers.get("Retry-After", ""), self._runtime.now_ns())
@@ -144,13 +143,42 @@ class HttpClient:
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(type(error).__name__) from None
 
-    def _ssl(self) -> ssl.SSLContext | bool:
-        if self._tls is None:
-            return True
-        context = ssl.create_default_context(cafile=self._tls.ca_file or None)
-        if self._tls.cert_file:
-            context.load_cert_chain(self._tls.cert_file, self._tls.key_file or None)
-        return context
+
+def environment_proxy(url: URL) -> URL | None:
+    """The proxy that HTTP_PROXY or HTTPS_PROXY names for *url*, unless NO_PROXY excepts it.
+
+    Not aiohttp's `trust_env`: that would also let a ~/.netrc replace our Authorization.
+    """
+    if proxy_bypass(f"{url.host}:{url.port}"):
+        return None
+    proxy = getproxies().get(url.scheme, "")
+    return URL(proxy if "://" in proxy else f"http://{proxy}") if proxy else None
+
+
+def client_context(tls: ClientTls) -> ssl.SSLContext:
+    """What *tls* says, with every file read; raises ConfigError for one that cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=_readable(tls.ca_file))
+    except ssl.SSLError:
+        raise ConfigError([f"{tls.ca_file}: holds no certificate in PEM"]) from None
+    if tls.cert_file or tls.key_file:
+        try:
+            # Without a password an encrypted key would ask for one on the terminal.
+            context.load_cert_chain(_readable(tls.cert_file) or "", _readable(tls.key_file), password=lambda: b"")
+        except (ssl.SSLError, OSError):
+            raise ConfigError([f"{tls.cert_file}, {tls.key_file}: are not a certificate and its unencrypted key in PEM"]) from None
+    return context
+
+
+def _readable(path: str) -> str | None:
+    """*path*, None for ""; raises ConfigError, because OpenSSL does not say which file it could not read."""
+    if not path:
+        return None
+    try:
+        with open(path, "rb"):
+            return path
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
 
 
 class _Body(aiohttp.payload.Payload):

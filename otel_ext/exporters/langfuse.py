@@ -12,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from otel_ext.exporters.base import Runtime, SendResult
-from otel_ext.exporters.http import BAD_DATA, REASONS, HttpClient, StatusTable, Tls
+from otel_ext.exporters.http import BAD_DATA, REASONS, HttpClient, StatusTable
+from otel_ext.settings import ClientTls
 
 TRACES_PATH: Final = "/api/public/otel/v1/traces"
 SCORES_PATH: Final = "/api/public/scores"
@@ -34,7 +35,8 @@ class LangfuseSpans:
         name: str = "langfuse",
         gzip: bool = False,
         timeout_s: float = 10.0,
-        tls: Tls | None = None,
+        tls: ClientTls | None = None,
+        proxy: bool = False,
     ) -> None:
         headers = {
             "Authorization": basic_auth(public_key, secret_key),
@@ -47,7 +49,9 @@ class LangfuseSpans:
             "x-langfuse-sdk-version": sdk_version(),
         }
         self._name = name
-        self._client = HttpClient(base_url(host) + TRACES_PATH, headers, TABLE, runtime, timeout_s=timeout_s, gzip=gzip, tls=tls)
+        self._client = HttpClient(
+            base_url(host) + TRACES_PATH, headers, TABLE, runtime, timeout_s=timeout_s, gzip=gzip, tls=tls, proxy=proxy
+        )
 
     def __repr__(self) -> str:
         return f"LangfuseSpans({self._client!r})"

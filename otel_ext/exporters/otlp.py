@@ -15,8 +15,9 @@ import grpc
 
 from otel_ext.errors import ConfigError, Refused, RetryableError, Unreachable
 from otel_ext.exporters.base import Runtime, SendResult
-from otel_ext.exporters.http import BAD_DATA, REASONS, HttpClient, StatusTable, Tls
+from otel_ext.exporters.http import BAD_DATA, REASONS, HttpClient, StatusTable, client_context
 from otel_ext.exporters.retry import NS_PER_S
+from otel_ext.settings import ClientTls
 
 EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 TRACES_PATH: Final = "/v1/traces"
@@ -70,7 +71,8 @@ class OtlpGrpc:
         headers: Mapping[str, str] | None = None,
         compression: str = Compression.NONE,
         timeout_s: float = 10.0,
-        tls: Tls | None = None,
+        tls: ClientTls | None = None,
+        proxy: bool = False,
     ) -> None:
         self._target, self._secure = grpc_target(endpoint)
         self._name = name
@@ -78,7 +80,8 @@ class OtlpGrpc:
         self._metadata = tuple((key.lower(), value) for key, value in (headers or {}).items())
         self._compression = grpc.Compression.Gzip if compression == Compression.GZIP else grpc.Compression.NoCompression
         self._timeout_s = timeout_s
-        self._tls = tls or Tls()
+        self._tls = tls or ClientTls()
+        self._options = (*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(proxy)))
         self._channel: grpc.aio.Channel | None = None
         self._call: Any = None
 
@@ -91,12 +94,13 @@ class OtlpGrpc:
         return self._name
 
     async def start(self) -> None:
-        """Make the channel; it connects with the first request."""
+        """Make the channel; it connects with the first request. Raises ConfigError for a TLS file that cannot be used."""
         if self._secure:
+            client_context(self._tls)  # grpcio would only fail to connect, and not say why
             credentials = grpc.ssl_channel_credentials(_read(self._tls.ca_file), _read(self._tls.key_file), _read(self._tls.cert_file))
-            self._channel = grpc.aio.secure_channel(self._target, credentials, options=_CHANNEL_OPTIONS, compression=self._compression)
+            self._channel = grpc.aio.secure_channel(self._target, credentials, options=self._options, compression=self._compression)
         else:
-            self._channel = grpc.aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS, compression=self._compression)
+            self._channel = grpc.aio.insecure_channel(self._target, options=self._options, compression=self._compression)
         # No serializers: bytes in, bytes out.
         self._call = self._channel.unary_unary(EXPORT, request_serializer=None, response_deserializer=None)
 
@@ -129,13 +133,16 @@ class OtlpHttp:
         headers: Mapping[str, str] | None = None,
         compression: str = Compression.NONE,
         timeout_s: float = 10.0,
-        tls: Tls | None = None,
+        tls: ClientTls | None = None,
+        proxy: bool = False,
     ) -> None:
         base = endpoint.rstrip("/")
         url = base if base.endswith(TRACES_PATH) else base + TRACES_PATH
         typed = {**(headers or {}), "Content-Type": "application/x-protobuf"}
         self._name = name
-        self._client = HttpClient(url, typed, HTTP_TABLE, runtime, timeout_s=timeout_s, gzip=compression == Compression.GZIP, tls=tls)
+        self._client = HttpClient(
+            url, typed, HTTP_TABLE, runtime, timeout_s=timeout_s, gzip=compression == Compression.GZIP, tls=tls, proxy=proxy
+        )
 
     def __repr__(self) -> str:
         return f"OtlpHttp({self._client!r})"

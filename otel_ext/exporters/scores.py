@@ -17,12 +17,13 @@ from typing import Final
 
 from otel_ext.errors import Refused, RetryableError
 from otel_ext.exporters.base import Runtime, Undelivered
-from otel_ext.exporters.http import Answer, HttpClient, Tls
+from otel_ext.exporters.http import Answer, HttpClient
 from otel_ext.exporters.langfuse import SCORES_PATH, TABLE, base_url, basic_auth
 from otel_ext.exporters.retry import DEFAULT_BACKOFF, NS_PER_S, Backoff, Gate, cancel, sleep_unless
 from otel_ext.exporters.stats import DeliveryStats
 from otel_ext.model import Finding
 from otel_ext.semconv import SCOPE
+from otel_ext.settings import ClientTls
 
 SCORES_MAX: Final = 10_000
 COMMENT_CHARS_MAX: Final = 2_000
@@ -54,14 +55,15 @@ class LangfuseScores:
         secret_key: str,
         runtime: Runtime,
         options: ScoreOptions | None = None,
-        tls: Tls | None = None,
+        tls: ClientTls | None = None,
+        proxy: bool = False,
     ) -> None:
         self.stats = DeliveryStats()
         self.overflow = 0
         self._options = options or ScoreOptions()
         headers = {"Authorization": basic_auth(public_key, secret_key), "Content-Type": "application/json"}
         url = base_url(host) + SCORES_PATH
-        self._client = HttpClient(url, headers, TABLE, runtime, timeout_s=self._options.timeout_s, tls=tls)
+        self._client = HttpClient(url, headers, TABLE, runtime, timeout_s=self._options.timeout_s, tls=tls, proxy=proxy)
         self._runtime = runtime
         self._gate = Gate(runtime)
         self._waiting: dict[str, bytes] = {}

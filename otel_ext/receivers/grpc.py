@@ -15,11 +15,13 @@ import grpc
 
 from otel_ext.errors import PermanentError, TooLarge
 from otel_ext.model import Consumer
-from otel_ext.receivers.endpoint import ListenError, split_endpoint
+from otel_ext.receivers.endpoint import ListenError, pem, server_context, split_endpoint
 from otel_ext.receivers.limits import InFlight
 from otel_ext.receivers.stats import ReceiverStats
 from otel_ext.receivers.status import OtherSignalError, Refusal, refuse, success_protobuf
+from otel_ext.settings import ServerTls
 
+PROTOCOL: Final = "OTLP/gRPC"
 EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 OTHER_SIGNALS: Final = {
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": "metrics",
@@ -56,6 +58,7 @@ class GrpcReceiver:
         *,
         in_flight_bytes: int | None = None,
         streams_max: int = STREAMS_PER_CONNECTION_MAX,
+        tls: ServerTls | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.port = 0
@@ -64,20 +67,22 @@ class GrpcReceiver:
         self._stats = stats.grpc
         self._in_flight = InFlight(in_flight_bytes, max_recv_bytes)
         self._streams_max = streams_max
+        self._tls = tls
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:
         """Listen, and give the bound port (also `.port`). Raises ListenError."""
-        split_endpoint("OTLP/gRPC", self.endpoint)
+        split_endpoint(PROTOCOL, self.endpoint)
+        credentials = _credentials(self.endpoint, self._tls) if self._tls else None
         server = grpc.aio.server(options=_options(self._limit_bytes, self._streams_max))
         server.add_generic_rpc_handlers((_Methods(self._export, self._refuse_signal),))
         try:
-            self.port = server.add_insecure_port(self.endpoint)
+            self.port = server.add_secure_port(self.endpoint, credentials) if credentials else server.add_insecure_port(self.endpoint)
         except RuntimeError:  # grpcio logs the reason and raises without it
             self.port = 0
         if self.port == 0:
             await server.stop(None)  # else grpcio stops it when it is collected, perhaps on a closed loop
-            raise ListenError("OTLP/gRPC", self.endpoint, "the address is in use, not ours, or not permitted")
+            raise ListenError(PROTOCOL, self.endpoint, "the address is in use, not ours, or not permitted")
         await server.start()
         self._server = server
         return self.port
@@ -134,6 +139,13 @@ def _refusing(refuse_signal: Callable[..., Any], signal: str) -> Callable[..., A
         return answer
 
     return handle
+
+
+def _credentials(endpoint: str, tls: ServerTls) -> grpc.ServerCredentials:
+    server_context(PROTOCOL, endpoint, tls)  # grpcio would start with files that no client can connect to
+    key, certificate = pem(PROTOCOL, endpoint, tls.key_file), pem(PROTOCOL, endpoint, tls.cert_file)
+    authority = pem(PROTOCOL, endpoint, tls.client_ca_file) if tls.client_ca_file else None
+    return grpc.ssl_server_credentials([(key, certificate)], authority, require_client_auth=authority is not None)
 
 
 def _options(limit_bytes: int, streams_max: int) -> list[tuple[str, int]]:

@@ -13,7 +13,7 @@ from aiohttp import web
 from otel_ext.errors import MalformedPayload
 from otel_ext.model import Consumer, Receipt
 from otel_ext.receivers.body import read_body
-from otel_ext.receivers.endpoint import ListenError, split_endpoint
+from otel_ext.receivers.endpoint import ListenError, server_context, split_endpoint
 from otel_ext.receivers.limits import InFlight
 from otel_ext.receivers.stats import ReceiverStats
 from otel_ext.receivers.status import (
@@ -26,6 +26,7 @@ from otel_ext.receivers.status import (
     success_json,
     success_protobuf,
 )
+from otel_ext.settings import ServerTls
 from otel_ext.wire import otlp_json
 
 TRACES: Final = ("/v1/traces", "/api/public/otel/v1/traces")  # the second is where Langfuse SDKs send
@@ -74,6 +75,7 @@ class HttpReceiver:
         in_flight_bytes: int | None = None,
         read_timeout_s: float = READ_TIMEOUT_S,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
+        tls: ServerTls | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.port = 0
@@ -83,12 +85,14 @@ class HttpReceiver:
         self._in_flight = InFlight(in_flight_bytes, max_recv_bytes)
         self._read_timeout_s = read_timeout_s
         self._idle_timeout_s = idle_timeout_s
+        self._tls = tls
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
     async def start(self) -> int:
         """Listen, and give the bound port (also `.port`). Raises ListenError."""
         host, port = split_endpoint("OTLP/HTTP", self.endpoint)
+        secured = server_context("OTLP/HTTP", self.endpoint, self._tls) if self._tls else None
         loop = asyncio.get_running_loop()
         server = web.Server(self._answer)
 
@@ -104,7 +108,7 @@ class HttpReceiver:
             )
 
         try:
-            self._listener = await loop.create_server(connection, host or None, port, backlog=1024)
+            self._listener = await loop.create_server(connection, host or None, port, backlog=1024, ssl=secured)
         except OSError as error:
             raise ListenError("OTLP/HTTP", self.endpoint, error.strerror or type(error).__name__) from error
         self._server = server

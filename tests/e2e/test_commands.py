@@ -17,6 +17,7 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from otel_ext import samples
+from otel_ext.cli import STARTERS
 from tests.e2e.app import App, encoded, shop_trace
 from tests.e2e.kit import command, new_trace, trace_id_of
 
@@ -190,6 +191,34 @@ def test_check_config_names_every_fault_at_once(tmp_path: Path) -> None:
     paths = [line.split(":")[0] for line in done.stderr.decode().splitlines()]
     assert done.returncode == 2
     assert sorted(paths) == ["admin.endpoint", "exporters.tempo.endpoint", "exporters.tempo.protocol", "shutdown_timeout"]
+
+
+def test_check_config_warns_of_what_is_unwise(tmp_path: Path) -> None:
+    """Exit 0 and a line each; with --strict, exit 2."""
+    file = tmp_path / "c.yaml"
+    file.write_text("exporters:\n  tempo: {endpoint: https://t, tls: {ca_file: /nowhere/ca.pem}}\nadmin: {endpoint: 0.0.0.0:1}")
+    done = command("check-config", str(file))
+    warnings = [line.removeprefix("warning: ") for line in done.stderr.decode().splitlines()]
+    assert done.returncode == 0
+    assert done.stdout.decode() == f"{file}: good, 2 warnings\n"
+    assert [line.split(":")[0] for line in warnings] == ["admin.endpoint", "exporters.tempo.tls.ca_file"]
+    assert [line.rpartition("(")[2] for line in warnings] == ["line 3)", "line 2)"]
+    assert command("check-config", "--strict", str(file)).returncode == 2
+
+
+@pytest.mark.parametrize("place", STARTERS)
+def test_init_writes_a_configuration_without_faults_or_warnings(tmp_path: Path, place: str) -> None:
+    """Once the variables that it names without a default are set; a file that is there is left alone."""
+    file = tmp_path / "otel-ext.yaml"
+    assert command("init", place, "--output", str(file)).returncode == 0
+    written = file.read_text()
+    assert written.startswith("# otel-ext ")
+    done = command("check-config", "--strict", str(file), LANGFUSE_PUBLIC_KEY="pk", LANGFUSE_SECRET_KEY="sk")
+    assert (done.returncode, done.stderr) == (0, b"")
+    again = command("init", place, "--output", str(file))
+    assert (again.returncode, file.read_text()) == (2, written)
+    assert "is there already" in again.stderr.decode()
+    assert command("init", place, "--output", "-").stdout.decode() == written
 
 
 @pytest.mark.parametrize("codec", CODECS)

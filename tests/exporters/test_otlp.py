@@ -14,8 +14,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_ext.errors import ConfigError, Refused, RetryableError, Unreachable
 from otel_ext.exporters.base import Destination, Runtime, SendResult
-from otel_ext.exporters.http import Tls, retry_after_s
+from otel_ext.exporters.http import retry_after_s
 from otel_ext.exporters.otlp import HTTP_TABLE, OtlpGrpc, OtlpHttp, grpc_error, grpc_target, send_result
+from otel_ext.settings import ClientTls
 from tests.doubles.tempo import TempoDouble
 from tests.exporters.kit import NS_PER_S, payload
 
@@ -221,7 +222,7 @@ async def test_tls_trusts_what_it_is_told_to_trust(tmp_path: Path, transport: st
     await tempo.start()
     with pytest.raises(Unreachable):
         await send(make(transport, tempo, timeout_s=2.0), payload(1))
-    await send(make(transport, tempo, tls=Tls(ca_file=str(certificate))), payload(2))
+    await send(make(transport, tempo, tls=ClientTls(ca_file=str(certificate))), payload(2))
     await tempo.stop()
     assert list(tempo.arrivals()) == [(2).to_bytes(8, "big")]
 
