@@ -21,6 +21,7 @@ from otel_ext.admin import AdminServer, Health, Row
 from otel_ext.dialects import KEYS, RULES
 from otel_ext.errors import Overloaded
 from otel_ext.exporters.base import Record, Runtime, Undelivered
+from otel_ext.exporters.costs import Pricing
 from otel_ext.exporters.delivery import MIB, Delivery
 from otel_ext.exporters.prometheus import Metrics
 from otel_ext.intake import Intake
@@ -28,12 +29,14 @@ from otel_ext.logs import log_finding, set_up
 from otel_ext.model import Finding, Receipt
 from otel_ext.outputs import make_outputs
 from otel_ext.pipeline import Outcome, Pipeline
+from otel_ext.pricelist import price_list
+from otel_ext.prices import PriceTable
 from otel_ext.receivers import ListenError, ReceiverStats
 from otel_ext.receivers.grpc import GrpcReceiver
 from otel_ext.receivers.http import HttpReceiver
 from otel_ext.selfreport import readings
 from otel_ext.settings import NS_PER_S, Settings
-from otel_ext.wire import NATIVE, make_codec
+from otel_ext.wire import NATIVE, Codec, make_codec
 from otel_ext.wire.table import Limits, Scan
 
 TICK_S = 0.2
@@ -63,6 +66,7 @@ class Sidecar:
             self.codec.name,
             version=__version__,
             codec=CODEC,
+            pricing=pricing(settings, self.codec),
         )
         self.stats = ReceiverStats()
         self.link_store = _link_store(settings.links.store) if settings.links.store else None
@@ -207,6 +211,12 @@ class Sidecar:
 
     def _ready(self) -> list[Row]:
         return [_row(output.delivery, self.runtime.now_ns()) for output in self.outputs]
+
+
+def pricing(settings: Settings, codec: Codec) -> Pricing:
+    """What the metrics need to know about cost; raises ConfigError."""
+    traces = settings.traces
+    return Pricing(PriceTable(price_list(settings.prices), codec.name), traces.idle_timeout / NS_PER_S, traces.max_traces)
 
 
 def _link_store(path: str) -> LinkStore:

@@ -51,6 +51,8 @@ class Url:
 
 
 Count = Annotated[int, Range(1, 100_000_000)]
+Usd = Annotated[float, Range(0, 1_000_000)]  # for a million tokens
+NOT_GIVEN: Final = -1.0  # a price that the file does not name
 Bytes = Annotated[int, Range(1 * KIB, 64 * 1024 * MIB)]
 
 
@@ -212,6 +214,45 @@ class Langfuse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextPrice:
+    """What a call with more than `input_tokens` input tokens pays, for all its tokens: US dollars per million."""
+
+    input_tokens: Count
+    input: Usd
+    output: Usd = 0.0
+    cached_input: Usd = NOT_GIVEN
+    cache_write: Usd = NOT_GIVEN
+    reasoning: Usd = NOT_GIVEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPrice:
+    """US dollars per million tokens, for models in whose name the regular expression `match` finds something, from the day `start` on.
+
+    A price that is not given is that of other input (cached_input, cache_write) or other output (reasoning).
+    """
+
+    match: str
+    name: str = ""
+    input: Usd
+    output: Usd = 0.0
+    cached_input: Usd = NOT_GIVEN
+    cache_write: Usd = NOT_GIVEN
+    reasoning: Usd = NOT_GIVEN
+    above: tuple[ContextPrice, ...] = ()
+    start: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Your own prices, before those that come with the package. `file` holds a `prices` section with more `models`, after those here."""
+
+    models: tuple[ModelPrice, ...] = ()
+    file: str = ""
+    builtin: bool = True  # the list prices that come with the package
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prometheus:
     """Metrics on the admin endpoint."""
 
@@ -239,4 +280,5 @@ class Settings:
     detect: Detect = section(Detect)
     traces: Traces = section(Traces)
     exporters: Exporters = section(Exporters)
+    prices: Prices = section(Prices)
     shutdown_timeout: Annotated[int, Duration(0, 600)] = 10 * NS_PER_S

@@ -14,9 +14,10 @@ ROOT = Path(__file__).parent.parent / "otel_ext"
 LAYERS = {
     "errors": 0, "model": 0, "semconv": 0, "settings": 0, "configfile": 0, "configlines": 0, "configadvice": 0,
     "wire": 1, "dialects": 1,
-    "correlate": 2, "detectors": 2, "findings": 2,
+    "correlate": 2, "detectors": 2, "findings": 2, "prices": 2,
     "tracebook": 3, "ledger": 3, "judge": 3, "verdicts": 3, "pipeline": 3, "samples": 3,
     "exporters": 4, "receivers": 4, "sdk": 4, "admin": 4, "intake": 4, "logs": 4, "offline": 4, "report": 4, "linkstore": 4,
+    "pricelist": 4,
     "app": 5, "inprocess": 5, "fanout": 5, "outputs": 5, "selfreport": 5, "demo": 5, "cli": 5, "__main__": 5, "__init__": 5,
 }  # fmt: skip
 EDGE = 4

@@ -29,13 +29,42 @@ MODEL_LABELS: Final = ("model", "operation")
 _RECEIVER_LABELS: Final = ("receiver", "transport")
 _REQUEST_BUCKETS: Final = (0.5, 1, 2, 5, 10, 20, 30)
 _TOOL_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30)
+_COST_BUCKETS: Final = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 50)
 _PROCESS_BUCKETS: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 
 METRICS: Final = (
     Declared(
         semconv.TOKENS, "counter", "tokens", (*MODEL_LABELS, "token_type"), "Tokens of model and embedding calls, as the spans state them."
     ),
-    Declared(semconv.COST, "counter", "dollars", MODEL_LABELS, "Cost of model and embedding calls in US dollars, as the spans state it."),
+    Declared(
+        semconv.COST,
+        "counter",
+        "dollars",
+        MODEL_LABELS,
+        "Cost of model and embedding calls in US dollars: as the spans state it, else by the price list.",
+    ),
+    Declared(
+        semconv.AGENT_COST,
+        "counter",
+        "dollars",
+        ("agent",),
+        "The same by agent, as the calls' spans name it, else by service.",
+    ),
+    Declared(
+        semconv.TRACE_COST,
+        "histogram",
+        "dollars",
+        (),
+        "Known cost of the model and embedding calls of a trace, once it has gone quiet.",
+        _COST_BUCKETS,
+    ),
+    Declared(
+        semconv.UNPRICED,
+        "counter",
+        "calls",
+        ("model", "reason"),
+        "Model and embedding calls without a known cost: unknown_model has no price, no_tokens has a price and no token counts.",
+    ),
     Declared(semconv.REQUEST_SECONDS, "histogram", "seconds", MODEL_LABELS, "Duration of model and embedding calls.", _REQUEST_BUCKETS),
     Declared(
         semconv.TOOL_SECONDS, "histogram", "seconds", ("tool", "status"), "Duration of tool calls; status is ok or error.", _TOOL_BUCKETS

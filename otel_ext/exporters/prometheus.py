@@ -24,6 +24,7 @@ from prometheus_client.samples import Exemplar as Shown
 from prometheus_client.utils import INF, floatToGoString
 
 from otel_ext import semconv
+from otel_ext.exporters.costs import Costs, Pricing
 from otel_ext.exporters.declared import DECLARED, METRICS, MODEL_LABELS, Declared, Labels, metrics_table
 from otel_ext.exporters.series import (
     GROUPS_MIN,
@@ -68,6 +69,7 @@ Readings = Mapping[str, Mapping[Labels, float]]
 class Metrics:
     """All numbers of one process. *name* gives an interned name; *now* is the time in seconds since the epoch, for exemplars.
 
+    Without *pricing* a call costs what its span states, and cost is not counted by agent and trace.
     A metric has at most *max_series_per_metric* label sets and one `__other__`. Counters never go down. `collect` makes it a
     collector of prometheus_client; `registry` holds it together with the numbers of the process.
     """
@@ -80,6 +82,7 @@ class Metrics:
         version: str = "",
         codec: str = "",
         now: Callable[[], float] = time.time,
+        pricing: Pricing | None = None,
     ) -> None:
         self._series_max = max_series_per_metric
         self._name = name
@@ -95,6 +98,7 @@ class Metrics:
         self._series = {
             m.name: Series(max_series_per_metric, len(m.labels), m.buckets) for m in METRICS if m.type in ("counter", "histogram")
         }
+        self._costs = Costs(pricing, self._series, name, groups_max) if pricing else None
         self._sources: list[Source] = []
         self._read_overflow: Counter[str] = Counter()
         self._read_labels: dict[str, set[Labels]] = {metric.name: set() for metric in METRICS}
@@ -141,6 +145,8 @@ class Metrics:
         readings = self._read()
         with self._lock:
             self._fold()
+            if self._costs:
+                self._costs.close(self._now())
             snapshots = {name: series.snapshot() for name, series in self._series.items()}
             overflow = self._overflows()
         return Page(snapshots, {**readings, semconv.SERIES_OVERFLOW: overflow}, self._build, self._process)
@@ -176,6 +182,8 @@ class Metrics:
         kinds = np.ascontiguousarray(spans["kind"])
         self._fold_models(spans, np.flatnonzero((kinds == StepKind.LLM) | (kinds == StepKind.EMBEDDING)), traces)
         self._fold_tools(spans, np.flatnonzero(kinds == StepKind.TOOL), traces)
+        if self._costs:
+            self._costs.close(batches[-1][2])
 
     def _joined(self, batches: list[np.ndarray]) -> np.ndarray:
         """All rows as one array, in memory that every fold uses again: fresh pages cost more than the rest of the fold.
@@ -192,7 +200,7 @@ class Metrics:
         groups = self._models.of(spans["model"][of].astype("u8") << 17 | spans["operation"][of].astype("u8") << 1 | embedding)
         requests = self._series[semconv.REQUEST_SECONDS]
         requests.add_all(requests.rows(groups, self._model_labels), _seconds(spans, of), of, traces)
-        cost = spans["cost"][of]
+        cost = self._costs.fold(spans, of, traces) if self._costs else spans["cost"][of]
         known = np.flatnonzero((cost >= 0) & (cost < np.inf))
         costs = self._series[semconv.COST]
         costs.add_all(costs.rows(groups[known], self._model_labels), cost[known], of[known], traces)
