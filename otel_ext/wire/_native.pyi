@@ -21,7 +21,7 @@ class Codec:
         markers: list[bytes],
     ) -> None: ...
     def scan(self, payload: bytes) -> tuple[list[bytes], list[bytes], list[tuple[int, int, str | list[str]]], int]:
-        """Spans, steps, step rows, groups, requests and answers; trace ids; texts; overflow. Raises Malformed."""
+        """Spans, steps, step rows, groups, requests, answers, declared and scopes; trace ids; texts; overflow. Raises Malformed."""
 
     def span(
         self,

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from otel_ext.wire.table import ANSWER, GROUP, REQUEST, SPAN, STEP, Column, IdColumn, Scan
+from otel_ext.wire.table import ANSWER, DECLARED, GROUP, REQUEST, SCOPE, SPAN, STEP, Column, IdColumn, Scan
 
 PackedColumn = tuple[bytes, list[bytes]] | tuple[bytes, bytes, bytes, bool]
 Texts = list[tuple[int, int, str | list[str]]]
 
 
 def build(arrays: Sequence[bytes], trace_ids: list[bytes], texts: Texts, overflow: int) -> Scan:
-    """A Scan over *arrays*: spans, steps, step rows, groups, requests, answers."""
-    spans, steps, step_rows, groups, requests, answers = arrays
+    """A Scan over *arrays*: spans, steps, step rows, groups, requests, answers, declared, scopes."""
+    spans, steps, step_rows, groups, requests, answers, declared, scopes = arrays
     return Scan(
         spans=np.frombuffer(spans, SPAN),
         steps=np.frombuffer(steps, STEP),
@@ -22,6 +22,8 @@ def build(arrays: Sequence[bytes], trace_ids: list[bytes], texts: Texts, overflo
         groups=np.frombuffer(groups, GROUP),
         requests=np.frombuffer(requests, REQUEST),
         answers=np.frombuffer(answers, ANSWER),
+        declared=np.frombuffer(declared, DECLARED),
+        scopes=np.frombuffer(scopes, SCOPE),
         trace_ids=trace_ids,
         texts=texts,
         overflow=overflow,

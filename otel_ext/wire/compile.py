@@ -58,6 +58,8 @@ def _check_key(key: Key) -> None:
         raise ValueError(f"{key.name}: mark {key.rank}, allowed are 0 to {31 - MARK_SHIFT}")
     if key.field is Field.KIND and not all(0 <= kind <= 31 for kind in key.values.values()):
         raise ValueError(f"{key.name}: kinds are 0 to 31")
+    if key.field in (*FLAT, Field.FLAT_DECLARED, Field.SERVICE) and (key.event or key.path is not None or key.between):
+        raise ValueError(f"{key.name}: a {key.field.name} has no event, path or between")
 
 
 def entries(keys: Sequence[Key]) -> list[Entry]:

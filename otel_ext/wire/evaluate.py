@@ -43,7 +43,8 @@ class Row:
     output_len: int = 0
     output_range: tuple[int, int] = (0, 0)
     conversation_range: tuple[int, int] = (0, 0)
-    tokens: list[int] = field(default_factory=lambda: [-1] * 4)
+    user_range: tuple[int, int] = (0, 0)
+    tokens: list[int] = field(default_factory=lambda: [-1] * 5)  # input, output, cached, reasoning, cache write
     cost: float = math.nan
     requests: tuple[int, int] = (0, 0)
     answers: tuple[int, int] = (0, 0)

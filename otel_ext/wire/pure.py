@@ -25,7 +25,7 @@ from otel_ext.wire.reader import Piece, Values, pieces
 from otel_ext.wire.steps import summary
 from otel_ext.wire.table import STEP_STRUCT, Column, Field, Flag, Key, Limits, NameRule, Scan, StepFlag
 
-_SPAN_PACKER: Final = struct.Struct("<IIQQQQBB5H4Q7I4id4I")
+_SPAN_PACKER: Final = struct.Struct("<IIQQQQBB5H4Q9I5id4I")
 _STEP_PACKER: Final = struct.Struct(STEP_STRUCT)
 _GROUP_PACKER: Final = struct.Struct("<IIIIIIQ")
 _REQUEST_PACKER: Final = struct.Struct("<IH?xQQ")
@@ -150,7 +150,7 @@ class _Scanner:
             _REQUEST_PACKER.pack(row, tool, settled(row, call_id), call_id, arguments) for row, tool, call_id, arguments in tables.requests
         )
         answers = b"".join(_ANSWER_PACKER.pack(row, refused, settled(row, call_id), call_id) for row, refused, call_id in tables.answers)
-        arrays = (b"".join(self._rows), steps, step_rows, groups, requests, answers)
+        arrays = (b"".join(self._rows), steps, step_rows, groups, requests, answers, b"", b"")
         return build(arrays, list(self._traces), tables.texts, tables.overflow)
 
     def _resource_spans(self, parent: Piece) -> None:
@@ -288,6 +288,7 @@ def _pack(row: Row) -> bytes:
         row.output_len,
         *row.output_range,
         *row.conversation_range,
+        *row.user_range,
         *row.tokens,
         row.cost,
         *row.requests,

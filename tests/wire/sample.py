@@ -17,7 +17,7 @@ from otel_ext.errors import MalformedPayload
 from otel_ext.model import StepKind
 from otel_ext.wire import Codec, encode, make_codec
 from otel_ext.wire.pure import PureCodec
-from otel_ext.wire.table import Column, Field, IdColumn, Key, Limits, NameRule, Scan
+from otel_ext.wire.table import SPAN, Column, Field, IdColumn, Key, Limits, NameRule, Scan
 
 try:
     from otel_ext.wire.native import NativeCodec
@@ -89,7 +89,7 @@ def scan_outcome(codec: Codec, payload: bytes) -> object:
 
 def flatten(scan: Scan) -> list[object]:
     """A Scan as plain values."""
-    arrays = (scan.spans, scan.steps, scan.step_rows, scan.groups, scan.requests, scan.answers)
+    arrays = (scan.spans, scan.steps, scan.step_rows, scan.groups, scan.requests, scan.answers, scan.declared, scan.scopes)
     return [*(array.tobytes() for array in arrays), scan.trace_ids, scan.texts, scan.overflow]
 
 
@@ -125,7 +125,7 @@ def assert_alike(codecs: list[Codec], payload: bytes, seed: int = 0) -> object:
     """Every codec says the same of *payload* in every call; gives what they say of the scan."""
     first, *others = [scan_outcome(codec, payload) for codec in codecs]
     assert all(other == first for other in others)
-    rows = len(first[0]) // 152 if isinstance(first, list) else seed % 5
+    rows = len(first[0]) // SPAN.itemsize if isinstance(first, list) else seed % 5
     one, *more = [rewrite_outcomes(codec, payload, rows, seed) for codec in codecs]
     assert all(other == one for other in more)
     return first

@@ -441,5 +441,7 @@ def test_a_table_that_cannot_be_is_refused() -> None:
 
     with pytest.raises(ValueError, match="mark 24"):
         make_codec([Key("x", Field.MARK, 24)], [])
+    with pytest.raises(ValueError, match="FLAT_INPUT has no event"):
+        make_codec([Key("x.", Field.FLAT_INPUT, event="e")], [])
     with pytest.raises(ValueError, match="depth_max"):
         make_codec([], [], Limits(depth_max=10_000))

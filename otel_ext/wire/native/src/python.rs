@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use crate::memory;
 use crate::reader;
 use crate::rewrite::{Column, Failure, Projection, plan};
-use crate::scan::{Codec, Own, Text};
+use crate::scan::{Codec, Columns, Own, Text};
 use crate::table::{Entry, GOALS, Kinds, Limits, Rule, Table};
 
 type Bytes<'py> = Option<Bound<'py, PyBytes>>;
@@ -35,8 +35,8 @@ impl ColumnArgument {
     }
 }
 
-type Columns<'py> = (
-    [Bound<'py, PyBytes>; 6], // spans, steps, step rows, groups, requests, answers
+type Arrays<'py> = (
+    [Bound<'py, PyBytes>; 8], // spans, steps, step rows, groups, requests, answers, declared, scopes
     Bound<'py, PyList>,
     Vec<(u32, i32, Py<PyAny>)>,
     u64,
@@ -83,12 +83,13 @@ impl PyCodec {
         Ok(Self(Box::new(Codec::new(Table::new(keys, &rules), limits, markers))))
     }
 
-    fn scan<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Columns<'py>> {
+    fn scan<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Arrays<'py>> {
         let columns = py.detach(|| self.0.scan(payload)).map_err(malformed)?;
-        let texts = columns.texts.into_iter().map(|(row, number, value)| Ok((row, number, text(py, value)?))).collect::<PyResult<_>>()?;
-        let arrays = [columns.spans, columns.steps, columns.step_rows, columns.groups, columns.requests, columns.answers];
-        let ids = PyList::new(py, columns.trace_ids.iter().map(|id| PyBytes::new(py, id)))?;
-        Ok((arrays.map(|array| PyBytes::new(py, &array)), ids, texts, columns.overflow))
+        let Columns { spans, steps, step_rows, groups, requests, answers, declared, scopes, trace_ids, texts, overflow } = columns;
+        let ids = PyList::new(py, trace_ids.iter().map(|id| PyBytes::new(py, id)))?;
+        let texts = texts.into_iter().map(|(row, number, value)| Ok((row, number, text(py, value)?))).collect::<PyResult<_>>()?;
+        let arrays = [spans, steps, step_rows, groups, requests, answers, declared, scopes];
+        Ok((arrays.map(|array| PyBytes::new(py, &array)), ids, texts, overflow))
     }
 
     /// The interpreter stays locked: a span is read in less time than it takes to get it back.

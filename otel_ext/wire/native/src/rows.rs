@@ -35,7 +35,7 @@ impl<const N: usize> Packer<N> {
     }
 }
 
-pub const SPAN_BYTES: usize = 152;
+pub const SPAN_BYTES: usize = 164;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
@@ -59,7 +59,9 @@ pub struct Span {
     pub output_value_len: u32,
     pub conversation_at: u32,
     pub conversation_len: u32,
-    pub tokens: [i32; 4], // input, output, cached, reasoning
+    pub user_at: u32,
+    pub user_len: u32,
+    pub tokens: [i32; 5], // input, output, cached, reasoning, cache write
     pub cost: f64,
     pub request_first: u32,
     pub request_count: u32,
@@ -90,7 +92,9 @@ impl Default for Span {
             output_value_len: 0,
             conversation_at: 0,
             conversation_len: 0,
-            tokens: [-1; 4],
+            user_at: 0,
+            user_len: 0,
+            tokens: [-1; 5],
             cost: f64::NAN,
             request_first: 0,
             request_count: 0,
@@ -120,7 +124,7 @@ impl Span {
         for value in [self.arguments_len, self.result_len, self.output_len, self.output_at, self.output_value_len] {
             out.put(value.to_le_bytes());
         }
-        for value in [self.conversation_at, self.conversation_len] {
+        for value in [self.conversation_at, self.conversation_len, self.user_at, self.user_len] {
             out.put(value.to_le_bytes());
         }
         for value in self.tokens {

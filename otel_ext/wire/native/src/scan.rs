@@ -76,6 +76,8 @@ pub struct Columns {
     pub groups: Vec<u8>,
     pub requests: Vec<u8>,
     pub answers: Vec<u8>,
+    pub declared: Vec<u8>,
+    pub scopes: Vec<u8>,
     pub trace_ids: Vec<[u8; 16]>,
     pub texts: Vec<(u32, i32, Text)>,
     pub overflow: u64,

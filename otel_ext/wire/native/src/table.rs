@@ -29,9 +29,15 @@ pub enum Goal {
     FlatInput,
     Text,
     Mark,
+    InputTokensNet,
+    CacheWriteTokens,
+    User,
+    Declared,
+    FlatDeclared,
+    Finish,
 }
 
-pub const GOALS: [Goal; 23] = [
+pub const GOALS: [Goal; 29] = [
     Goal::Kind,
     Goal::Operation,
     Goal::Tool,
@@ -55,6 +61,12 @@ pub const GOALS: [Goal; 23] = [
     Goal::FlatInput,
     Goal::Text,
     Goal::Mark,
+    Goal::InputTokensNet,
+    Goal::CacheWriteTokens,
+    Goal::User,
+    Goal::Declared,
+    Goal::FlatDeclared,
+    Goal::Finish,
 ];
 
 /// A set of step kinds, one bit a kind.
