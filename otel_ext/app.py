@@ -72,8 +72,8 @@ class Sidecar:
         self.link_store = _link_store(settings.links.store) if settings.links.store else None
         self.on_finding: list[Callable[[Finding], None]] = [log_finding]
         self.undelivered: list[Undelivered] = []
-        made = make_outputs(exporters, self.codec, self.runtime)
-        self.log, self.outputs, self.scores = made.log, made.outputs, made.scores
+        made = make_outputs(exporters, settings.links, self.codec, self.runtime)
+        self.log, self.outputs, self.lanes = made.log, made.outputs, made.lanes
         self.intake = Intake(self.codec, self._work)
         self._make_receivers()
         self.admin = AdminServer(settings.admin.endpoint, self.metrics, self._health, self._ready, time.monotonic)
@@ -113,9 +113,7 @@ class Sidecar:
 
     def _report(self, finding: Finding) -> None:
         """Tell everybody. Spans are in the log by now: a fault here must not make their sender send them again."""
-        tells: list[Callable[[Finding], object]] = [self.metrics.finding, *self.on_finding]
-        if self.scores:
-            tells.append(self.scores.submit)
+        tells: list[Callable[[Finding], object]] = [self.metrics.finding, *self.on_finding, *(lane.submit for lane in self.lanes)]
         for tell in tells:
             try:
                 tell(finding)
@@ -158,8 +156,8 @@ class Sidecar:
         """Start everything; raises OtelExtError where a port is taken."""
         for output in self.outputs:
             await output.delivery.start()
-        if self.scores:
-            await self.scores.start()
+        for lane in self.lanes:
+            await lane.start()
         try:
             self.admin_port = await self.admin.start()
         except OSError as error:
@@ -184,9 +182,7 @@ class Sidecar:
         except OSError as error:
             log.warning("learned links were not kept: %s", error)
         left_s = max(0.1, deadline - time.monotonic())
-        draining = [output.delivery.drain(left_s) for output in self.outputs]
-        if self.scores:
-            draining.append(self.scores.drain(left_s))
+        draining = [*(output.delivery.drain(left_s) for output in self.outputs), *(lane.drain(left_s) for lane in self.lanes)]
         self.undelivered = list(await asyncio.gather(*draining))
         await self.admin.stop()
 

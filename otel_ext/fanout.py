@@ -156,7 +156,7 @@ class FanOut:
             return True
         made = self._outputs
         return made is not None and (
-            any(output.delivery.queue_size for output in made.outputs) or bool(made.scores and made.scores.queue_size)
+            any(output.delivery.queue_size for output in made.outputs) or any(lane.queue_size for lane in made.lanes)
         )
 
     def shutdown(self) -> None:
@@ -205,12 +205,12 @@ class FanOut:
     async def _serve(self) -> None:
         runtime = Runtime(now_ns=time.time_ns, sleep=asyncio.sleep, random=random.random)
         codec = make_codec(KEYS, RULES, Limits(names_max=self._settings.traces.max_names))
-        made = make_outputs(self._settings.exporters, codec, runtime)
+        made = make_outputs(self._settings.exporters, self._settings.links, codec, runtime)
         pipeline = Judged(self._settings, codec, with_llm=self._settings.exporters.langfuse is not None)
         for output in made.outputs:
             await output.delivery.start()
-        if made.scores:
-            await made.scores.start()
+        for lane in made.lanes:
+            await lane.start()
         self._outputs, self._wake, self._loop = made, asyncio.Event(), asyncio.get_running_loop()
         await self._work(pipeline, made, self._wake)
         await self._drain(made)
@@ -261,9 +261,9 @@ class FanOut:
         if any(payloads):
             counts = tuple(outcome.llm_spans if output.llm else outcome.spans + len(late) for output in made.outputs)
             made.log.append(Record(payloads, counts))
-        if made.scores:
+        for lane in made.lanes:
             for finding in findings:
-                made.scores.submit(finding)
+                lane.submit(finding)
 
     @staticmethod
     def _payload(outcome: Outcome, output: Output, told: bytes) -> bytes:
@@ -275,8 +275,7 @@ class FanOut:
     async def _drain(self, made: Outputs) -> None:
         timeout_s = self._settings.shutdown_timeout / NS_PER_S
         draining: list[Awaitable[Any]] = [output.delivery.drain(timeout_s) for output in made.outputs]
-        if made.scores:
-            draining.append(made.scores.drain(timeout_s))
+        draining.extend(lane.drain(timeout_s) for lane in made.lanes)
         for left in await asyncio.gather(*draining):
             if left.records:
                 self._stats.drop(f"{left.destination} did not take them in time", left.spans)

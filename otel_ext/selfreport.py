@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from otel_ext.app import Sidecar
 
 RECEIVER = "otlp"
+WHAT = {"langfuse_scores": "score", "alertmanager": "alert"}  # what a lane carries
 
 
 def readings(sidecar: Sidecar) -> Iterator[Reading]:
@@ -37,9 +38,9 @@ def _exporters(sidecar: Sidecar) -> Iterator[Reading]:
         yield Reading(semconv.SEND_FAILED_SPANS, (delivery.name,), sum(delivery.stats.failed_spans.values()))
         yield Reading(semconv.QUEUE_SIZE, (delivery.name,), delivery.queue_size)
         yield Reading(semconv.QUEUE_CAPACITY, (delivery.name,), delivery.queue_capacity)
-    if sidecar.scores:
-        yield Reading(semconv.QUEUE_SIZE, (sidecar.scores.name,), sidecar.scores.queue_size)
-        yield Reading(semconv.QUEUE_CAPACITY, (sidecar.scores.name,), sidecar.scores.queue_capacity)
+    for lane in sidecar.lanes:
+        yield Reading(semconv.QUEUE_SIZE, (lane.name,), lane.queue_size)
+        yield Reading(semconv.QUEUE_CAPACITY, (lane.name,), lane.queue_capacity)
 
 
 def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
@@ -47,8 +48,8 @@ def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
     yield "request", _summed(sidecar.stats.grpc.refused_requests, sidecar.stats.http.refused_requests)
     for output in sidecar.outputs:
         yield f"spans to {output.delivery.name}", output.delivery.stats.failed_spans
-    if sidecar.scores:
-        yield "score", {**sidecar.scores.stats.failed_spans, "queue_full": sidecar.scores.overflow}
+    for lane in sidecar.lanes:
+        yield WHAT[lane.name], {**lane.stats.failed_spans, "queue_full": lane.overflow}
     yield "trace", pipeline.verdicts.book.evicted
     yield "pipeline", {**pipeline.dropped, **pipeline.verdicts.dropped}
     yield "tree", {"memory_full": pipeline.tree.forgotten}

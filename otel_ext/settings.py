@@ -260,12 +260,28 @@ class Prometheus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alertmanager:
+    """Findings of `min_severity` and above as alerts: over when nothing new came for `hold`, told again at most every `interval`."""
+
+    url: Annotated[str, Url()]
+    min_severity: Annotated[str, Choice(("critical", "high", "medium", "low"))] = "high"
+    hold: Annotated[int, Duration(1)] = 300 * NS_PER_S
+    interval: Annotated[int, Duration(0.1, 86_400)] = 30 * NS_PER_S
+    alerts_max: Count = 1_000
+    runbook_url: Annotated[str, Url(optional=True)] = ""
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    timeout: Annotated[int, Duration(0.1, 600)] = 10 * NS_PER_S
+    tls: ClientTls | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exporters:
     """Where data goes. An exporter that is not named is off."""
 
     tempo: Tempo | None = None
     langfuse: Langfuse | None = None
     prometheus: Prometheus | None = None
+    alertmanager: Alertmanager | None = None
     queue_bytes: Bytes = 512 * MIB
     proxy_from_environment: bool = True  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
 

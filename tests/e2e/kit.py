@@ -337,8 +337,8 @@ class Inside(Endpoints):
 
     def delivered(self) -> bool:
         """Nothing waits for any destination."""
-        scores = self.sidecar.scores.queue_size if self.sidecar.scores else 0
-        return not scores and not any(output.delivery.queue_size for output in self.sidecar.outputs)
+        told = any(lane.queue_size for lane in self.sidecar.lanes)
+        return not told and not any(output.delivery.queue_size for output in self.sidecar.outputs)
 
     def close(self) -> None:
         if self._open:
