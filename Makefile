@@ -46,6 +46,7 @@ lint: $(DEV)
 types: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/mypy --strict tests/typing/api.py
+	$(BIN)/mypy --strict --explicit-package-bases collector_config/grafana/*.py
 
 rust:
 	@if command -v cargo >/dev/null; then \
