@@ -17,6 +17,7 @@ from otel_ext.settings import MIB, Expectation, Settings
 
 EVERYWHERE: Final = frozenset({"0.0.0.0", "[::]", "::", "*"})
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+FILES: Final = frozenset({"ca_file", "cert_file", "key_file", "client_ca_file", "file"})
 GRPC_PORT, HTTP_PORT = 4317, 4318
 _SECRET_HEADER: Final = re.compile("auth|key|token|secret|password|cookie", re.IGNORECASE)
 
@@ -44,7 +45,7 @@ def _missing_files(section: Any, path: str, is_file: Callable[[str], bool]) -> I
         value, where = getattr(section, item.name), join(path, item.name)
         if dataclasses.is_dataclass(value):
             yield from _missing_files(value, where, is_file)
-        elif item.name.endswith("_file") and value and not is_file(value):
+        elif item.name in FILES and value and not is_file(value):
             yield Advice(where, f"there is no file {value} here")
 
 

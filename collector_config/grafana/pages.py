@@ -11,6 +11,9 @@ from otel_ext.exporters.declared import DECLARED
 
 TOKENS: Final = DECLARED[semconv.TOKENS].exposed
 COST: Final = DECLARED[semconv.COST].exposed
+AGENT_COST: Final = DECLARED[semconv.AGENT_COST].exposed
+TRACE_COST: Final = DECLARED[semconv.TRACE_COST].exposed
+UNPRICED: Final = DECLARED[semconv.UNPRICED].exposed
 REQUEST: Final = DECLARED[semconv.REQUEST_SECONDS].exposed
 TOOL: Final = DECLARED[semconv.TOOL_SECONDS].exposed
 FINDINGS: Final = DECLARED[semconv.FINDINGS_TOTAL].exposed
@@ -104,7 +107,7 @@ def llm_cost() -> Any:
     today, yesterday = f"sum(increase({COST}{{{MODEL}}}[1d]))", f"sum(increase({COST}{{{MODEL}}}[1d] offset 1d))"
     by = "model, operation"
     parts = [
-        number("Cost", "In this range, as the spans state it.", grown(COST, MODEL), "currencyUSD"),
+        number("Cost", "In this range: as the spans state it, else by the price list.", grown(COST, MODEL), "currencyUSD"),
         number(
             "Cost a day at this rate", "The rate of the last hour, kept up.", f"{rate(COST, MODEL, window='1h')} * 86400", "currencyUSD"
         ),
@@ -143,6 +146,20 @@ def llm_cost() -> Any:
             [Ask(f"{rate(COST, MODEL, 'model')} / {rate(f'{REQUEST}_count', MODEL, 'model')}", "{{model}}")],
             "currencyUSD",
         ),
+        lines(
+            "Cost an hour by agent",
+            "As the calls' spans name it, else by service.",
+            [Ask(f"{rate(AGENT_COST, JOB, 'agent')} * 3600", "{{agent}}")],
+            "currencyUSD",
+            stacked=True,
+        ),
+        lines(
+            "Cost of a trace",
+            "Percentiles, once a trace has gone quiet; each dot leads to one.",
+            [Ask(quantile(share, TRACE_COST, JOB), f"p{share * 100:g}") for share in (0.5, 0.95)],
+            "currencyUSD",
+            exemplars=True,
+        ),
         listing(
             "Models",
             "Over this range.",
@@ -153,6 +170,11 @@ def llm_cost() -> Any:
                 Ask(grown(COST, MODEL, by), "Cost"),
             ],
             units={"Cost": "currencyUSD"},
+        ),
+        listing(
+            "Calls without a known cost",
+            "Over this range: models without a price, and calls without token counts.",
+            [Ask(f"{grown(UNPRICED, MODEL, 'model, reason')} > 0", "Calls")],
         ),
     ]
     return page("otel-ext-llm-cost", "LLM cost and tokens", llm_cost.__doc__ or "", parts, {"model": TOKENS})
