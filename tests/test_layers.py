@@ -18,12 +18,12 @@ LAYERS = {
     "tracebook": 3, "ledger": 3, "judge": 3, "verdicts": 3, "pipeline": 3, "samples": 3,
     "exporters": 4, "receivers": 4, "sdk": 4, "admin": 4, "intake": 4, "logs": 4, "offline": 4, "report": 4, "linkstore": 4,
     "pricelist": 4,
-    "app": 5, "inprocess": 5, "fanout": 5, "outputs": 5, "selfreport": 5, "demo": 5, "cli": 5, "__main__": 5, "__init__": 5,
+    "app": 5, "inprocess": 5, "fanout": 5, "outputs": 5, "selfreport": 5, "demo": 5, "cli": 5, "langfuse": 5, "__main__": 5, "__init__": 5,
 }  # fmt: skip
 EDGE = 4
 OWNERS = {
     "grpc": {"receivers/grpc.py", "exporters/otlp.py", "exporters/retry.py"},
-    "aiohttp": {"receivers/http.py", "receivers/body.py", "exporters/http.py", "admin.py"},
+    "aiohttp": {"receivers/http.py", "receivers/body.py", "exporters/http.py", "admin.py", "langfuse/http.py"},
     "uvloop": {"app.py"},
     "prometheus_client": {"exporters/prometheus.py", "exporters/series.py"},
     "yaml": {"configlines.py"},

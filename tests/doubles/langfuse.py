@@ -23,6 +23,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.doubles.langfuse_read import ReadApi, Refusal
+
 SPANS = "/api/public/otel/v1/traces"
 SCORES = "/api/public/scores"
 # Next.js default body limit of the scores route; the OTLP route has none.
@@ -78,8 +80,12 @@ class LangfuseDouble:
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     score_posts: list[dict[str, Any]] = field(default_factory=list)  # every accepted one, updates too
     requests: list[Request] = field(default_factory=list)
+    read: ReadApi = field(init=False)
     _failures: dict[str, list[_RefusalError]] = field(default_factory=lambda: {"spans": [], "scores": []})
     _runner: web.AppRunner | None = None
+
+    def __post_init__(self) -> None:
+        self.read = ReadApi(self.spans, self.scores, self._authorize_read)
 
     @property
     def host(self) -> str:
@@ -90,7 +96,7 @@ class LangfuseDouble:
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", SPANS, self._spans_route)
         app.router.add_route("*", SCORES, self._scores_route)
-        app.router.add_get("/api/public/health", _health)
+        app.add_routes(self.read.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
@@ -132,6 +138,12 @@ class LangfuseDouble:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         return web.json_response(answer, status=status)
+
+    def _authorize_read(self, request: web.Request) -> None:
+        try:
+            self._authenticate(request.headers.get("Authorization"))
+        except _RefusalError as refusal:
+            raise Refusal(refusal.status, refusal.body) from None
 
     def _authenticate(self, header: str | None) -> None:
         # CAR, AUT: 401 without a header or with an unknown key; the secret's hash decides, a public key that differs is only logged.
@@ -206,10 +218,6 @@ def _failure(status: int, retry_after_s: int | None) -> _RefusalError:
         return _RefusalError(429, {"message": "Rate limit exceeded", "code": "rate_limited", "details": details}, headers)
     # MID: what S3 or Redis failures look like.
     return _RefusalError(status, {"message": "Internal Server Error", "error": "told to fail"}, headers)
-
-
-async def _health(_: web.Request) -> web.Response:
-    return web.json_response({"status": "OK", "version": "4.16.0"})
 
 
 def _protobuf(body: bytes) -> Any:
