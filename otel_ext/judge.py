@@ -1,28 +1,38 @@
 """Applies the rules to one trace: which hits its new steps make, which runs can be judged now, and what must be taken back.
 
-Two kinds of verdict. A step verdict (loops) stands as soon as the step is there. A run verdict (skipping, tokens) is asked for when the
-agent's own span arrives: it is given at once where nothing is outstanding, else once the trace has settled.
+Two kinds of verdict. A step verdict (loops) stands as soon as the step is there. A run verdict (skipping, spikes, output) is asked for
+when the agent's own span arrives: it is given at once where nothing is outstanding, else once the trace has settled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import fnmatch
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from otel_ext.detectors import call_rules, model_rules
-from otel_ext.detectors.base import END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, Hit, Step, StepRule
+from otel_ext.detectors import call_rules, model_rules, run_rules
+from otel_ext.detectors.base import CALLS, END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, C, Hit, Step, StepRule
+from otel_ext.detectors.baselines import MILLISECONDS, MODELS, OUTPUT, TOKENS, Baselines, Values
 from otel_ext.detectors.loops import MaxIterations
-from otel_ext.detectors.skipping import Expected, RequestedNotExecuted, Run
-from otel_ext.detectors.spikes import TokenSpikes
+from otel_ext.detectors.runs import Run, RunRule, distinct, lossy
+from otel_ext.detectors.skipping import Expected
 from otel_ext.settings import Detect
 from otel_ext.tracebook import ROW, Added, Trace, last_of
 from otel_ext.wire.steps import AGENT, LLM, TOOL, Summary
 from otel_ext.wire.table import GroupFlag, StepFlag
 
 _NS_PER_MS: Final = 1_000_000
-_REPEATS: Final = int(GroupFlag.REPEATS)
-RUN_RULES: Final = ("tool_skipping/", "token_spike/")
+_REPEATS: Final = int(GroupFlag.REPEATS | GroupFlag.WALKS)
+_STEPS: Final = (*CALLS, LLM)
+STEP_RULES: Final = (
+    "loop/identical_calls",
+    "loop/failing_call",
+    "loop/cycle",
+    "loop/handoffs",
+    "loop/changing_arguments",
+    "loop/identical_output",
+)
 
 
 @dataclass(slots=True)
@@ -32,19 +42,21 @@ class Judge:
     settings: Detect
     name: Callable[[int], str]
     intern: Callable[[str], int]
-    spikes: TokenSpikes = field(init=False)
+    past: Baselines = field(init=False)
     _calls: tuple[StepRule, ...] = field(init=False)
     _models: tuple[StepRule, ...] = field(init=False)
     _iterations: MaxIterations = field(init=False)
     _expected: Expected = field(init=False)
-    _requested: RequestedNotExecuted = field(init=False)
+    _runs: tuple[RunRule, ...] = field(init=False)
+    _off: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self._calls, self._models = call_rules(self.settings.loop), model_rules(self.settings.loop)
         self._iterations = MaxIterations(self.settings.loop.max_iterations)
         self._expected = Expected(self.settings.tool_skipping.expectations, self.name, self.intern)
-        self._requested = RequestedNotExecuted(self.name)
-        self.spikes = TokenSpikes(self.settings.token_spike)
+        self.past = Baselines(self.settings.baselines)
+        self._runs = (self._expected, *run_rules(self.settings, self.past, self.name))
+        self._off = self.settings.off
 
     def steps(self, trace: Trace, added: Added, summary: Summary) -> list[Hit]:
         """Hits of the step rules for what was added. Late steps make the whole trace be judged again, in its true order."""
@@ -53,16 +65,39 @@ class Judge:
             trace.models += summary.models
             if hit := self._iterations.judge(trace.models, added.fresh[-1][SPAN]):
                 hits.append(hit)
-        if not (added.late or added.history or summary.flags & _REPEATS):
-            return hits
-        history, fresh = (b"", trace.rows()) if added.late else (added.history, added.fresh)
-        hits += _sequence(self._calls, TOOL, history, fresh, _call_pattern)
-        hits += _sequence(self._models, LLM, history, fresh, _text_pattern)
+        if added.late or added.history or summary.flags & _REPEATS:
+            history, fresh = (b"", trace.rows()) if added.late else (added.history, added.fresh)
+            hits += self._sequence(history, fresh)
+        return self.wanted(hits)
+
+    def _sequence(self, history: bytes, fresh: Sequence[Step]) -> list[Hit]:
+        new = [step for step in fresh if step[KIND] in _STEPS]
+        if not new or not _repeats(new, history):
+            return []
+        rows = distinct([*last_of(history, _STEPS, 2 * WINDOW), *new])
+        first = new[0][:2]
+        hits: list[Hit] = []
+        calls: list[Step] = []
+        models: list[Step] = []
+        since, spoken = 0, False  # `spoken`: the model's last step was a text, and nothing followed yet
+        for step in rows:
+            if step[KIND] == LLM:
+                since = len(calls) if spoken else since
+                spoken = step[A] != 0
+                models.append(step)
+                family, rules = models, self._models
+            else:
+                spoken = False
+                calls.append(step)
+                family, rules = calls, self._calls
+            if step[:2] >= first:
+                hits += [hit for rule in rules if (hit := rule.judge(family, len(family) - 1, since))]
         return hits
 
     def is_clean(self, packed: bytes, agent: Step, service: int, known: Summary) -> bool:
-        """No run rule has anything to say of the whole run that *packed* are, with no request open: tokens as usual, calls as expected."""
-        if not self.spikes.is_usual(agent[NAME], service, known.tokens, known.models):
+        """No run rule has anything to say of the whole run that *packed* are, with no request open: as usual, and calls as expected."""
+        key = (agent[NAME], service)
+        if not self._is_usual(key, agent, known) or any(not _called(packed, tool) for tool, _, _ in self.past.customary(key)):
             return False
         if self._expected.surely_met(agent[NAME], service, packed):
             return True
@@ -70,42 +105,64 @@ class Judge:
         run = Run(agent=agent[NAME], service=service, span=agent[SPAN], start=started(agent), end=agent[END], error=False, calls=calls)
         return next(self._expected.judge(run), None) is None
 
+    def _is_usual(self, key: tuple[int, int], agent: Step, known: Summary) -> bool:
+        """No measure is so far from the mean that a rule must look closer."""
+        settings = self.settings
+        runs, means = self.past.runs(key), self.past.means(key)
+        if means is None or runs < settings.token_spike.min_samples:
+            return known.tokens <= settings.token_spike.multiplier * settings.token_spike.baseline_tokens * max(1, known.models)
+        return (
+            known.tokens <= settings.token_spike.multiplier * means[TOKENS]
+            and agent[B] <= settings.latency_spike.multiplier * means[MILLISECONDS]
+            and known.models <= settings.iterations.multiplier * means[MODELS]
+            and (not agent[C] or agent[C] >= settings.degraded_output.short_share * means[OUTPUT])
+        )
+
     def run(self, run: Run) -> Iterator[Hit]:
         """Hits of the run rules."""
-        yield from self._expected.judge(run)
-        if run.requests:
-            yield from self._requested.judge(run)
-        if hit := self.spikes.judge(run):
-            yield hit
+        for rule in self._runs:
+            yield from self.wanted(rule.judge(run))
+
+    def wanted(self, hits: Iterator[Hit] | Sequence[Hit]) -> list[Hit]:
+        """*hits* without those of rules that are switched off."""
+        if not self._off:
+            return list(hits)
+        return [hit for hit in hits if not any(fnmatch.fnmatchcase(hit.rule, each) for each in self._off)]
+
+    def learn(self, key: tuple[int, int], values: Values, tools: set[int]) -> None:
+        """A run has settled: its agent's past grows by it."""
+        self.past.learn(key, values, tools)
 
 
-def _sequence(rules: Sequence[StepRule], kind: int, history: bytes, fresh: Iterable[Step], pattern: Callable[[Step], bytes]) -> list[Hit]:
-    new = [step for step in fresh if step[KIND] == kind]
-    if not new or not _repeats(new, history, pattern):
-        return []
-    past = last_of(history, kind, WINDOW)
-    steps = past + new
-    positions = range(len(past), len(steps))
-    return [hit for at in positions for rule in rules if (hit := rule.judge(steps, at))]
+def _called(packed: bytes, tool: int) -> bool:
+    """Among packed steps is one of this name. May be True where other bytes look like it: then the closer look is missed, no more."""
+    at = packed.find(tool.to_bytes(2, "little"))
+    while at >= 0:
+        if at % ROW.size == _NAME_AT:
+            return True
+        at = packed.find(tool.to_bytes(2, "little"), at + 1)
+    return False
 
 
-def _repeats(new: Sequence[Step], history: bytes, pattern: Callable[[Step], bytes]) -> bool:
-    """Something in *new* may equal something before it. Never False where it does."""
-    patterns = {pattern(step) for step in new}
+_NAME_AT: Final = 14
+
+
+def _repeats(new: Sequence[Step], history: bytes) -> bool:
+    """Something in *new* may equal something before it, but for a number. Never False where it does."""
+    patterns = {_pattern(step) for step in new}
     return len(patterns) < len(new) or any(history.find(each) >= 0 for each in patterns)
 
 
-def _call_pattern(step: Step) -> bytes:
-    """Tool and arguments, as they stand next to each other in a packed row."""
-    return step[NAME].to_bytes(2, "little") + step[A].to_bytes(4, "little")
-
-
-def _text_pattern(step: Step) -> bytes:
-    return step[A].to_bytes(4, "little")
+def _pattern(step: Step) -> bytes:
+    """Of a call, its tool and the shape of its arguments, of a model step its text: as they stand in a packed row."""
+    if step[KIND] == LLM:
+        return step[A].to_bytes(4, "little")
+    return step[NAME].to_bytes(2, "little") + (step[A] & 0xFFFF).to_bytes(2, "little")
 
 
 def runs_of(trace: Trace, rows: Sequence[Step], service: int) -> Iterator[Run]:
     """Every agent run among *rows*, in order of their ends."""
+    rows = distinct(rows)
     agents = frozenset(step[NAME] for step in rows if step[KIND] == AGENT)
     visible = any(step[KIND] == TOOL for step in rows)
     for step in rows:
@@ -131,10 +188,33 @@ def run_of(trace: Trace, rows: Sequence[Step], agent: Step, service: int, agents
         start=start,
         end=end,
         error=bool(agent[FLAGS] & StepFlag.ERROR),
-        calls=[step for step in inside if step[KIND] == TOOL],
+        output_len=agent[C],
+        calls=[step for step in inside if step[KIND] in CALLS],
         models=[step for step in inside if step[KIND] == LLM],
+        inner=[step for step in inside if step[KIND] == AGENT],
         agents=agents,
         requests=[request for request in open_requests if request.tool and start <= request.end <= end],
         expected=(trace.expected or {}).get(agent[SPAN], ()),
         tools_visible=visible,
+        lossy=trace.evicted or any(map(lossy, inside)),
     )
+
+
+def values_of(run: Run) -> Values:
+    """What the run came to, for its agent's past."""
+    return Values(run.tokens, run.milliseconds, len(run.models), run.output_len or -1)
+
+
+def whole_run(packed: bytes, span: int) -> tuple[Values, set[int]]:
+    """The same, and the tools it called, of packed steps that are all of the run that *span* ended, each call told of once."""
+    tokens = models = milliseconds = output = 0
+    tools: set[int] = set()
+    for _, low, kind, _, name, _, b, c in ROW.iter_unpack(packed):
+        if kind == TOOL:
+            tools.add(name)
+        elif kind == LLM:
+            tokens += b
+            models += 1
+        elif low == span:
+            milliseconds, output = b, c
+    return Values(tokens, milliseconds, models, output or -1), tools

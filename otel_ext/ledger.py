@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from otel_ext.detectors.base import KIND, Step, hollow
 from otel_ext.detectors.base import C as CALL
-from otel_ext.detectors.skipping import Request
+from otel_ext.detectors.runs import Request
 from otel_ext.tracebook import ROW, Trace
 from otel_ext.wire.steps import TOOL
 from otel_ext.wire.table import StepFlag

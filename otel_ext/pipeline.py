@@ -14,18 +14,19 @@ from typing import Final
 
 import numpy as np
 
+from otel_ext.arrivals import Arrival, Place, Taken
 from otel_ext.correlate.links import InLangfuse, SpanLinks
 from otel_ext.correlate.projection import LlmLinks
 from otel_ext.correlate.tree import LlmTree
 from otel_ext.detectors.base import SPAN, Step
-from otel_ext.detectors.skipping import Request
+from otel_ext.detectors.runs import Request
 from otel_ext.dialects import Text
 from otel_ext.findings import Marked, finding_spans, mark, mark_observations
 from otel_ext.ledger import Answer, request_of
 from otel_ext.model import Finding, StepKind
 from otel_ext.settings import Settings
 from otel_ext.tracebook import ROW, Trace
-from otel_ext.verdicts import Arrival, Place, Taken, Verdicts
+from otel_ext.verdicts import Verdicts
 from otel_ext.wire import Codec
 from otel_ext.wire.names import fold
 from otel_ext.wire.steps import Summary

@@ -53,7 +53,7 @@ def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
     yield "trace", pipeline.verdicts.book.evicted
     yield "pipeline", {**pipeline.dropped, **pipeline.verdicts.dropped}
     yield "tree", {"memory_full": pipeline.tree.forgotten}
-    yield "baseline", {"agents_max": pipeline.verdicts.judge.spikes.forgotten}
+    yield "baseline", {"agents_max": pipeline.verdicts.judge.past.forgotten}
 
 
 def _summed(*counts: dict[str, int]) -> dict[str, int]:

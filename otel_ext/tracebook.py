@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from otel_ext.detectors.base import END, SPAN, Step
-from otel_ext.detectors.skipping import Request
+from otel_ext.detectors.runs import Request, Said
 from otel_ext.model import Finding
 from otel_ext.settings import Traces
 from otel_ext.wire.table import STEP_STRUCT
@@ -29,18 +29,20 @@ FindingKey = tuple[str, int]
 class _Rare:
     """What few traces have, apart, so that the others do not pay for it."""
 
-    __slots__ = ("evicted", "expected", "langfuse_id")
+    __slots__ = ("evicted", "expected", "langfuse_id", "resumed", "said")
 
     def __init__(self) -> None:
         self.evicted = False
         self.expected: dict[int, tuple[int, ...]] | None = None
         self.langfuse_id: str | None = None
+        self.resumed = False
+        self.said: tuple[Said, ...] = ()
 
 
 class Trace:
     """One open trace. Slots that most traces never fill stay None: a hundred thousand of these must fit."""
 
-    __slots__ = ("_rare", "agent_end", "given", "models", "requests", "seen_ns", "steps")
+    __slots__ = ("_rare", "agent_end", "given", "models", "requests", "seen_ns", "steps", "tools")
 
     def __init__(self) -> None:
         self.steps = b""
@@ -49,6 +51,7 @@ class Trace:
         self.agent_end = 0  # end of the agent run that ended last
         self.requests: dict[int, Request] | None = None
         self.given: dict[FindingKey, Finding] | None = None
+        self.tools: frozenset[int] | None = None  # state-changing tools declared to its models; shared between traces
         self._rare: _Rare | None = None
 
     def _own_rare(self) -> _Rare:
@@ -84,16 +87,34 @@ class Trace:
     def evicted(self, value: bool) -> None:
         self._own_rare().evicted = value
 
+    @property
+    def said(self) -> tuple[Said, ...]:
+        """What texts claimed to have been done, in order."""
+        return self._rare.said if self._rare else ()
+
+    @said.setter
+    def said(self, value: tuple[Said, ...]) -> None:
+        self._own_rare().said = value
+
+    @property
+    def resumed(self) -> bool:
+        """A model was given an answer to a call from before this trace."""
+        return self._rare.resumed if self._rare else False
+
+    @resumed.setter
+    def resumed(self, value: bool) -> None:
+        self._own_rare().resumed = value
+
     def rows(self) -> list[Step]:
         """All steps kept, in order."""
         return list(ROW.iter_unpack(self.steps))
 
 
-def last_of(steps: bytes, kind: int, count: int) -> list[Step]:
-    """The last *count* steps of *kind* among packed rows, in order."""
+def last_of(steps: bytes, kinds: Container[int], count: int) -> list[Step]:
+    """The last *count* steps of *kinds* among packed rows, in order."""
     found: list[Step] = []
     for at in range(len(steps) - ROW.size, -1, -ROW.size):
-        if steps[at + _KIND_AT] == kind:
+        if steps[at + _KIND_AT] in kinds:
             found.append(ROW.unpack_from(steps, at))
             if len(found) == count:
                 break

@@ -11,16 +11,18 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import Final
 
-from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step
-from otel_ext.detectors.skipping import Request, Run
-from otel_ext.judge import RUN_RULES, Judge, runs_of, started
+from otel_ext.arrivals import Arrival, Given, Place, Taken, Waiting
+from otel_ext.detectors.base import END, KIND, NAME, SPAN, Hit, Step
+from otel_ext.detectors.baselines import Key, Values
+from otel_ext.detectors.runs import Request, Run, names_of, twice
+from otel_ext.judge import STEP_RULES, Judge, runs_of, started, values_of, whole_run
 from otel_ext.ledger import Answer, ask, record, settle
 from otel_ext.model import Evidence, Finding
 from otel_ext.settings import NS_PER_S, Settings
 from otel_ext.tracebook import ROW, Added, FindingKey, Trace, TraceBook
-from otel_ext.wire.steps import AGENT, LLM, TOOL, Summary, summary
+from otel_ext.wire.steps import AGENT, LLM, MCP, TOOL, Summary, summary
 from otel_ext.wire.table import GroupFlag
 
 LANGFUSE_ID_LENGTH_MAX: Final = 200  # what a Langfuse server takes as an id is shorter
@@ -32,66 +34,14 @@ _KIND_AT: Final = 12
 _CALL: Final = slice(14, 20)  # name and arguments
 _TEXT: Final = slice(16, 20)
 _NO_TEXT: Final = bytes(4)
+_SHAPE: Final = slice(14, 18)  # name, and the shape of the arguments
+_CALL_ID: Final = slice(24, 28)  # of a model step, the low half of its parent's span id
+_SPAN: Final = slice(8, 12)
+_IS_LLM: Final = bytes([LLM])
 _DUPLICATE: Final = int(GroupFlag.DUPLICATE)
+_REPEATS: Final = int(GroupFlag.REPEATS | GroupFlag.WALKS)
 # A count only grows: no late span can take this one back.
 _NEVER_STALE: Final = "loop/max_iterations"
-
-
-class Place(NamedTuple):
-    """What a finding says of the span it is about. `row` is the caller's own number for it; `agent` and `service` are interned names."""
-
-    row: int
-    span_id: int
-    end: int
-    agent: int
-    service: int
-    conversation: str
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """New steps of one trace, sorted, the same packed, and what their model calls asked for and were answered.
-
-    `place` gives the span of one of these steps by the low half of its id, and the last one for an id that is not among them.
-    """
-
-    trace_id: bytes
-    steps: list[Step]
-    packed: bytes
-    place: Callable[[int], Place]
-    requests: Sequence[Request] = ()
-    answers: Sequence[Answer] = ()
-    summary: Summary | None = None  # of `steps`, where the caller has it
-
-
-class Given(NamedTuple):
-    """A finding, and the row of its span where that is among the spans that just arrived."""
-
-    finding: Finding
-    row: int | None
-
-
-class Taken(NamedTuple):
-    """What became of an arrival. `standing` are findings given earlier whose span is here again: to be marked, not to be told."""
-
-    trace: Trace
-    fresh: list[Step]
-    given: list[Given]
-    standing: Sequence[Given] = ()
-
-
-class _Waiting(NamedTuple):
-    """An agent run that is judged for good at `due_ns`; again only where more came than the `steps_len` bytes it was judged by.
-
-    `judged` is its number of tokens where nothing was outstanding then.
-    """
-
-    due_ns: int
-    trace_id: bytes
-    span: int
-    place: Place
-    judged: int | None
-    steps_len: int
 
 
 @dataclass(slots=True)
@@ -105,12 +55,14 @@ class Verdicts:
     book: TraceBook = field(init=False)
     judge: Judge = field(init=False)
     _iterations_max: int = field(init=False)
-    _waiting: deque[_Waiting] = field(init=False, default_factory=deque)
+    _walk_min: int = field(init=False)  # calls before this one that a walk of arguments needs
+    _waiting: deque[Waiting] = field(init=False, default_factory=deque)
 
     def __post_init__(self) -> None:
         self.book = TraceBook(self.settings.traces)
         self.judge = Judge(self.settings.detect, self.name, self.intern)
         self._iterations_max = self.settings.detect.loop.max_iterations
+        self._walk_min = self.settings.detect.loop.changing_arguments - 1
 
     def expect(self, trace_id: bytes, agent_span: int, tools: Iterable[str], now_ns: int) -> None:
         """The agent's own span, by the low half of its id, says which tools its run must call."""
@@ -137,7 +89,7 @@ class Verdicts:
             known = summary(added.fresh)
         hits = self.judge.steps(trace, added, known)
         given = self._judge(arrival, trace, added, hits, now_ns)
-        return Taken(trace, added.fresh, given, _standing(arrival, trace, given))
+        return Taken(trace, added.fresh, given, _standing(arrival, trace, given), _doubled(trace, added, known))
 
     def take_clean(self, trace_id: bytes, packed: bytes, known: Summary, span_id: int, service: int, now_ns: int) -> bool:
         """The common case for a few comparisons: steps of a trace not seen before in which nothing can be found. False: use `take`.
@@ -158,7 +110,7 @@ class Verdicts:
         self.book.begin(trace_id, packed, known.models, agent[END], now_ns)
         # Should late spans overturn it after all, the finding will lack the conversation: reading it for every clean run costs more.
         place = Place(-1, span_id, agent[END], agent[NAME], service, "")
-        self._queue(_Waiting(self._due(now_ns), trace_id, agent[SPAN], place, known.tokens, len(packed)))
+        self._queue(Waiting(self._due(now_ns), trace_id, agent[SPAN], place, True, len(packed), whole=True))
         return True
 
     def take_next(self, trace_id: bytes, packed: bytes, requests: Sequence[Request], answers: Sequence[Answer], now_ns: int) -> bool:
@@ -175,10 +127,13 @@ class Verdicts:
         if kind == AGENT or (history and _order_of(packed) <= _order_of(history, len(history) - _ROW_BYTES)):
             return False
         if kind == TOOL:
-            if packed[_CALL] in history:
+            if packed[_CALL] in history or history.count(packed[_SHAPE]) >= self._walk_min:
                 return False
         elif kind == LLM:
             text = packed[_TEXT]
+            # a model call inside a model call: the same one, seen by two instrumentations
+            if packed[_SPAN] in history or packed[_CALL_ID] + _IS_LLM in history:
+                return False
             if trace.models >= self._iterations_max and not (trace.given and (_NEVER_STALE, 0) in trace.given):
                 return False
             if text in history and text != _NO_TEXT:
@@ -211,11 +166,11 @@ class Verdicts:
         run = history
         if _END.unpack_from(history)[0] < begin:
             run = history[sum(step[END] < begin for step in ROW.iter_unpack(history)) * _ROW_BYTES :]
-        tokens = [step[B] for step in ROW.iter_unpack(run) if step[KIND] == LLM]
-        known = Summary(len(tokens), 1, 0, sum(tokens))
-        if not tokens or not self.judge.is_clean(run + packed, agent, service, known):
+        known = summary(ROW.iter_unpack(run))
+        if not known.models or known.agents or known.flags & ~_REPEATS or not self.judge.is_clean(run + packed, agent, service, known):
             return False
-        self.judge.spikes.learn(agent[NAME], service, known.tokens)
+        values, tools = whole_run(run + packed, agent[SPAN])
+        self.judge.learn((agent[NAME], service), values, tools)
         trace.agent_end = agent[END]
         self.book.append(trace, packed)
         return True
@@ -223,7 +178,7 @@ class Verdicts:
     def _judge(self, arrival: Arrival, trace: Trace, added: Added, hits: list[Hit], now_ns: int) -> list[Given]:
         stale: set[FindingKey] = set()
         if added.late and trace.given:
-            stale.update(key for key in trace.given if not key[0].startswith(RUN_RULES) and key[0] != _NEVER_STALE)
+            stale.update(key for key in trace.given if key[0] in STEP_RULES)
         hits = hits + self._runs(arrival, trace, added, stale, now_ns)
         if not hits and not stale:
             return []
@@ -243,14 +198,14 @@ class Verdicts:
         ended = {step[SPAN] for step in agents}
         trace.agent_end = max([trace.agent_end, *(step[END] for step in agents)])
         if late and trace.given:
-            stale.update(key for key in trace.given if key[0].startswith(RUN_RULES))
+            stale.update(key for key in trace.given if key[0] not in STEP_RULES and key[0] != _NEVER_STALE)
         hits: list[Hit] = []
         rows = trace.rows() if added.history or added.late else added.fresh
         for run in runs_of(trace, rows, arrival.place(added.fresh[-1][SPAN]).service):
             if run.span in ended:
-                judged = None if run.outstanding else run.tokens
                 place = arrival.place(run.span)
-                self._queue(_Waiting(self._due(now_ns), arrival.trace_id, run.span, place, judged, len(trace.steps)))
+                waiting = Waiting(self._due(now_ns), arrival.trace_id, run.span, place, not run.outstanding, len(trace.steps))
+                self._queue(waiting)
                 hits += self._judge_run(run, stale)
             elif late:
                 # What was said of it stands where it still holds; what is new is said when it settles, with its own span.
@@ -268,7 +223,7 @@ class Verdicts:
     def _due(self, now_ns: int) -> int:
         return now_ns + self.settings.detect.tool_skipping.settle
 
-    def _queue(self, waiting: _Waiting) -> None:
+    def _queue(self, waiting: Waiting) -> None:
         if len(self._waiting) >= self.settings.traces.max_traces:
             self._waiting.popleft()
             self.dropped["waiting_runs"] += 1
@@ -311,12 +266,12 @@ class Verdicts:
     def tick(self, now_ns: int) -> list[Finding]:
         """Verdicts that have waited long enough, and the closing of quiet traces. Call it a few times a second."""
         findings: list[Finding] = []
-        learned: list[tuple[int, int, int]] = []
+        learned: list[tuple[Key, Values, set[int]]] = []
         while self._waiting and self._waiting[0].due_ns <= now_ns:
             findings += self._settle(self._waiting.popleft(), learned)
         # Only now: runs that settle together are held against the same past, whichever came first.
-        for agent, service, tokens in learned:
-            self.judge.spikes.learn(agent, service, tokens)
+        for lesson in learned:
+            self.judge.learn(*lesson)
         # a trace stays open as long as a verdict of it may wait
         self.book.expire(now_ns - max(0, self.settings.detect.tool_skipping.settle - self.settings.traces.idle_timeout))
         return findings
@@ -325,22 +280,35 @@ class Verdicts:
         """Every verdict that still waits, as if its time had come: for the end of an input, or of the process."""
         return self.tick(max((each.due_ns for each in self._waiting), default=0))
 
-    def _settle(self, waiting: _Waiting, learned: list[tuple[int, int, int]]) -> list[Finding]:
+    def _settle(self, waiting: Waiting, learned: list[tuple[Key, Values, set[int]]]) -> list[Finding]:
         trace = self.book.get(waiting.trace_id)
         if trace is None:
             self.dropped["waiting_runs"] += 1
             return []
         agent, service = waiting.place.agent, waiting.place.service
-        if waiting.judged is not None and len(trace.steps) == waiting.steps_len and not trace.requests:
-            learned.append((agent, service, waiting.judged))
+        unchanged = waiting.judged and len(trace.steps) == waiting.steps_len and not trace.requests
+        if unchanged and waiting.whole:
+            learned.append(((agent, service), *whole_run(trace.steps, waiting.span)))
             return []
         run = next((run for run in runs_of(trace, trace.rows(), service) if run.span == waiting.span), None)
         if run is None:
             return []
-        hits = self.judge.run(run)
-        given = [finding for hit in hits if (finding := self._give(trace, waiting.trace_id, hit, waiting.place))]
-        learned.append((agent, service, run.tokens))
-        return given
+        learned.append(((agent, service), values_of(run), names_of(run.calls)))
+        if unchanged:
+            return []
+        return [finding for hit in self.judge.run(run) if (finding := self._give(trace, waiting.trace_id, hit, waiting.place))]
+
+
+def _doubled(trace: Trace, added: Added, known: Summary) -> list[Step]:
+    """New steps of a call that another step tells of too, new or old: each call is counted once."""
+    if not (added.history or added.late or known.flags & GroupFlag.DOUBLED) or not any(step[KIND] in (LLM, MCP) for step in added.fresh):
+        return []
+    again = twice(trace.rows())
+    if not again:
+        return []
+    new = {step[SPAN] for step in added.fresh}
+    gone = {outer if inner not in new else inner for inner, outer in again.items()}
+    return [step for step in added.fresh if step[SPAN] in gone]
 
 
 def _standing(arrival: Arrival, trace: Trace, given: Sequence[Given]) -> list[Given]:

@@ -1,4 +1,4 @@
-"""What a rule sees and says. No I/O, no clock, no names: steps are rows of small integers, a hit is a fact with its numbers.
+"""What a rule over steps sees and says. No I/O, no clock, no names: steps are rows of small integers, a hit is a fact with its numbers.
 
 A *step* is a plain tuple in the order of `wire.table.STEP`: tuples, because a rule reads thousands of them a millisecond.
 Steps of a trace are sorted by (end, span), whatever the order in which they arrived, so a rule is a function of what happened.
@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from otel_ext.model import Evidence, Severity, StepKind
-from otel_ext.wire.steps import Step
+from otel_ext.model import Evidence, Severity
+from otel_ext.wire.steps import HANDOFF, MCP, TOOL, Step
 from otel_ext.wire.table import StepFlag
 
 __all__ = [
+    "CALLS",
     "END",
     "FLAGS",
     "KIND",
@@ -46,8 +47,10 @@ _ERROR: Final = int(StepFlag.ERROR)
 _ARGUMENTS: Final = int(StepFlag.HAS_ARGUMENTS)
 _RECORDED: Final = _ARGUMENTS | int(StepFlag.HAS_RESULT)
 
-# A rule looks back over this many steps of its kind at most: what makes a long trace cost no more a step than a short one.
+# A rule looks back over this many steps at most: what makes a long trace cost no more a step than a short one.
 WINDOW: Final = 48
+
+CALLS: Final = (TOOL, HANDOFF, MCP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +72,14 @@ class Hit:
 
 
 class StepRule(Protocol):
-    """Judges one step by those before it."""
+    """Judges one step by those before it: a call by calls, a model step by model steps."""
 
-    @property
-    def kind(self) -> StepKind:
-        """The steps it is called with."""
-        ...
+    def judge(self, steps: Sequence[Step], at: int, since: int = 0, /) -> Hit | None:
+        """What `steps[at]` shows, given `steps[:at]`, all of one family. Looks back WINDOW steps at most.
 
-    def judge(self, steps: Sequence[Step], at: int) -> Hit | None:
-        """What `steps[at]` shows, given `steps[:at]`; all are of `kind`. Looks back WINDOW steps at most."""
+        Of calls, `steps[since]` is the first one since the model last answered: an answer ends a turn, and what is asked for again in
+        the next turn was asked for by whoever got the answer.
+        """
         ...
 
 

@@ -1,32 +1,53 @@
-"""Loops: the same again, and nothing new comes of it. What changes each time (polling, paging) is no loop."""
+"""Loops: the same again, and nothing new comes of it.
+
+What changes each time (polling, paging) is no loop. Nor is what is asked for again after an answer: re-checking in the next turn of a
+conversation is what whoever got the answer wanted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
-from otel_ext.detectors.base import FLAGS, NAME, SPAN, WINDOW, A, B, Hit, Step, failed, recorded, same_call
-from otel_ext.model import Severity, StepKind
+from otel_ext.detectors.base import END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, Hit, Step, failed, recorded, same_call
+from otel_ext.model import Severity
+from otel_ext.wire.steps import HANDOFF
 from otel_ext.wire.table import StepFlag
 
-LOOP = "loop"
+LOOP: Final = "loop"
+# Answers in between excuse a repetition for this many times the count: nobody asks for the same thing that often.
+PATIENCE: Final = 3
+_BACKOFF: Final = 1.5  # each wait this many times the one before
+_BACKOFF_NS: Final = 200_000_000  # shorter waits are no backoff
 
 
 @dataclass(frozen=True, slots=True)
 class IdenticalCalls:
-    """The same tool, arguments and result, `count` times in a row."""
+    """The same tool, arguments and result, `count` times in a row, with no answer to the user in between."""
 
     count: int
-    kind: StepKind = StepKind.TOOL
 
-    def judge(self, steps: Sequence[Step], at: int) -> Hit | None:
-        """A hit when the run of equal calls that ends here is exactly `count` long, or its multiple: the first is reported."""
+    def judge(self, steps: Sequence[Step], at: int, since: int = 0, /) -> Hit | None:
+        """A hit when the run of equal calls that ends here is `count` long within one turn, or PATIENCE times that over several."""
         last = steps[at]
-        if at + 1 < self.count or failed(last):
+        if failed(last) or last[KIND] == HANDOFF:
             return None
-        run = steps[at + 1 - self.count : at + 1]
-        if not all(same_call(step, last) and step[B] == last[B] and not failed(step) for step in run):
-            return None
+        if self._equal(steps, at, since, self.count):
+            return self._hit(last, self.count)
+        if self._equal(steps, at, 0, self.count * PATIENCE):
+            return self._hit(last, self.count * PATIENCE)
+        return None
+
+    @staticmethod
+    def _equal(steps: Sequence[Step], at: int, since: int, count: int) -> bool:
+        first = at + 1 - count
+        last = steps[at]
+        return first >= since and all(same_call(step, last) and step[B] == last[B] and not failed(step) for step in steps[first:at])
+
+    @staticmethod
+    def _hit(last: Step, count: int) -> Hit:
         return Hit(
             type=LOOP,
             rule="loop/identical_calls",
@@ -34,30 +55,27 @@ class IdenticalCalls:
             subject=last[NAME],
             tools=(last[NAME],),
             span=last[SPAN],
-            message=f"{{tool}} called {self.count} times in a row with the same arguments and the same result{_unrecorded(last)}",
-            evidence={"repeats": self.count, "arguments_recorded": bool(last[FLAGS] & StepFlag.HAS_ARGUMENTS)},
+            message=f"{{tool}} called {count} times in a row with the same arguments and the same result{_unrecorded(last)}",
+            evidence={"repeats": count, "arguments_recorded": bool(last[FLAGS] & StepFlag.HAS_ARGUMENTS)},
         )
 
 
 @dataclass(frozen=True, slots=True)
 class FailingCall:
-    """The same call fails `count` times, whatever else happens between, until it succeeds once."""
+    """The same call fails `count` times, whatever else happens between, until it succeeds once.
+
+    Retries that wait longer each time get as many again.
+    """
 
     count: int
-    kind: StepKind = StepKind.TOOL
 
-    def judge(self, steps: Sequence[Step], at: int) -> Hit | None:
+    def judge(self, steps: Sequence[Step], at: int, _since: int = 0, /) -> Hit | None:
         """A hit when this failure is the `count`-th of the same call."""
         last = steps[at]
         if not failed(last):
             return None
-        failures = 0
-        for step in reversed(steps[max(0, at + 1 - WINDOW) : at + 1]):
-            if same_call(step, last):
-                if not failed(step):
-                    break
-                failures += 1
-        if failures < self.count:
+        failures = self._failures(steps, at)
+        if len(failures) < self.count or (len(failures) < 2 * self.count and backs_off(failures)):
             return None
         return Hit(
             type=LOOP,
@@ -70,20 +88,66 @@ class FailingCall:
             evidence={"failures": self.count},
         )
 
+    @staticmethod
+    def _failures(steps: Sequence[Step], at: int) -> list[int]:
+        """When the same call failed, the newest first, back to its last success."""
+        last = steps[at]
+        ends = []
+        for step in reversed(steps[max(0, at + 1 - WINDOW) : at + 1]):
+            if same_call(step, last):
+                if not failed(step):
+                    break
+                ends.append(step[END])
+        return ends
+
+
+def backs_off(ends: Sequence[int]) -> bool:
+    """Each wait is clearly longer than the one before: *ends* are times in ns, the newest first."""
+    waits = [later - earlier for later, earlier in pairwise(ends)]
+    return len(waits) > 1 and all(new >= _BACKOFF * old and old >= _BACKOFF_NS for new, old in pairwise(waits))
+
+
+@dataclass(frozen=True, slots=True)
+class ChangingArguments:
+    """The arguments walk (a counter, the case of a letter) while the result stays the same, `count` times within one turn.
+
+    Short results are no evidence: "ok" is what a tool that writes says each time.
+    """
+
+    count: int
+
+    def judge(self, steps: Sequence[Step], at: int, since: int = 0, /) -> Hit | None:
+        """A hit when `count` calls of one shape up to here all had another argument and brought the same result."""
+        last = steps[at]
+        run = steps[max(since, at + 1 - self.count) : at + 1]
+        if len(run) < self.count or not _telling(last) or not all(_same_shape(step, last) for step in run):
+            return None
+        if len({step[A] for step in run}) < self.count:
+            return None
+        return Hit(
+            type=LOOP,
+            rule="loop/changing_arguments",
+            severity=Severity.MEDIUM,
+            subject=last[NAME],
+            tools=(last[NAME],),
+            span=last[SPAN],
+            message=f"{{tool}} called {self.count} times in a row with arguments that differ in a number only, always with the same result",
+            evidence={"repeats": self.count, "failed": failed(last)},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """A sequence of calls of period 2 to `period`, `repeats` times over. Period 1 is IdenticalCalls."""
+    """A sequence of calls of period 2 to `period`, `repeats` times over within one turn. Period 1 is IdenticalCalls."""
 
     period: int
     repeats: int
-    kind: StepKind = StepKind.TOOL
 
-    def judge(self, steps: Sequence[Step], at: int) -> Hit | None:
+    def judge(self, steps: Sequence[Step], at: int, since: int = 0, /) -> Hit | None:
         """A hit when the calls up to here repeat with one of the periods."""
         for period in range(2, self.period + 1):
             length = period * self.repeats
-            if at + 1 >= length and self._repeats(steps[at + 1 - length : at + 1], period):
+            if at + 1 - since >= length and self._repeats(steps[at + 1 - length : at + 1], period):
                 return self._hit(steps[at + 1 - period : at + 1])
         return None
 
@@ -95,18 +159,26 @@ class Cycle:
 
     def _hit(self, turn: Sequence[Step]) -> Hit:
         last = turn[-1]
+        handoffs = all(step[KIND] == HANDOFF for step in turn)
+        what = "hand-offs" if handoffs else "calls"
         return Hit(
             type=LOOP,
-            rule="loop/cycle",
-            severity=Severity.CRITICAL if all(map(recorded, turn)) else Severity.LOW,
+            rule="loop/handoffs" if handoffs else "loop/cycle",
+            severity=self._severity(turn, handoffs=handoffs),
             # whichever call of the cycle came last, the fact is the same
             subject=hash(tuple(sorted({step[NAME] for step in turn}))),
             # whichever call comes last: that depends on where the watching began
             tools=tuple({step[NAME] for step in turn}),
             span=last[SPAN],
-            message=f"a cycle of {len(turn)} calls ({{tool}}) went round {self.repeats} times{_unrecorded(last)}",
+            message=f"a cycle of {len(turn)} {what} ({{tool}}) went round {self.repeats} times{'' if handoffs else _unrecorded(last)}",
             evidence={"period": len(turn), "repeats": self.repeats},
         )
+
+    @staticmethod
+    def _severity(turn: Sequence[Step], *, handoffs: bool) -> Severity:
+        if handoffs:
+            return Severity.MEDIUM  # what agents tell each other is rarely recorded
+        return Severity.CRITICAL if all(map(recorded, turn)) else Severity.LOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +186,8 @@ class IdenticalOutput:
     """The model writes the same text `count` times. Short texts are greetings, not loops."""
 
     count: int
-    kind: StepKind = StepKind.LLM
 
-    def judge(self, steps: Sequence[Step], at: int) -> Hit | None:
+    def judge(self, steps: Sequence[Step], at: int, _since: int = 0, /) -> Hit | None:
         """A hit when this text stood `count` times among the last model calls."""
         text = steps[at][A]
         if not text:
@@ -162,3 +233,12 @@ def _nothing_new(one: Step, other: Step) -> bool:
 
 def _unrecorded(step: Step) -> str:
     return "" if recorded(step) else " (arguments or results were not recorded)"
+
+
+def _telling(step: Step) -> bool:
+    """The result is recorded, and an error or more than a word."""
+    return step[FLAGS] & StepFlag.HAS_RESULT != 0 and (failed(step) or not step[FLAGS] & StepFlag.SHORT_RESULT)
+
+
+def _same_shape(one: Step, other: Step) -> bool:
+    return one[NAME] == other[NAME] and (one[A] ^ other[A]) & 0xFFFF == 0 and one[B] == other[B] and failed(one) == failed(other)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
-from otel_ext.detectors.base import END, NAME, B, C, Hit, Step, failed, hollow
+from otel_ext.detectors.base import END, NAME, C, Hit, failed, hollow
+from otel_ext.detectors.baselines import Baselines
+from otel_ext.detectors.runs import Request, Run, names_of
 from otel_ext.model import Evidence, Severity
 from otel_ext.settings import Expectation
 from otel_ext.wire.steps import TOOL
@@ -20,50 +23,13 @@ _GOOD_CALL: Final = bytes([TOOL, StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT]) 
 SKIPPING: Final = "tool_skipping"
 EXPECTED: Final = "tool_skipping/expected"
 REQUESTED: Final = "tool_skipping/requested_not_executed"
+LEARNED: Final = "tool_skipping/learned"
+_ODD: Final = re.compile(r"[^a-z0-9]+")
 
 # Declared to the model as tools, but the framework takes the arguments as the answer: never executed, never skipped.
 OUTPUT_TOOLS: Final = frozenset({"final_answer", "final_result", "structured_output", "StructuredOutput", "json_tool_call"})
 # A hand-off is asked for like a tool and shows as another agent's run.
 HANDOFF_PREFIXES: Final = ("transfer_to_", "handoff_to_", "transfer_back_to_")
-
-
-class Request(NamedTuple):
-    """A tool call the model asked for that no tool span has answered for so far. `span` and `end` are the model call's."""
-
-    call: int
-    tool: int
-    span: int
-    end: int
-    answered: bool
-    refused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One agent's run: the steps that ended inside of it, in order. `agent` and `service` are interned names."""
-
-    agent: int
-    service: int
-    span: int
-    start: int
-    end: int
-    error: bool
-    calls: Sequence[Step] = ()
-    models: Sequence[Step] = ()
-    agents: frozenset[int] = frozenset()  # names of all agents seen in the trace
-    requests: Sequence[Request] = ()
-    expected: tuple[int, ...] = ()
-    tools_visible: bool = False  # the trace has tool spans at all
-
-    @property
-    def outstanding(self) -> bool:
-        """Something may still arrive: a call without span or answer, or a run of which nothing was seen yet."""
-        return not (self.calls or self.models) or any(not request.answered for request in self.requests)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of the run's own model calls."""
-        return sum(step[B] for step in self.models)
 
 
 @dataclass(slots=True)
@@ -160,12 +126,19 @@ class Expected:
             type=SKIPPING,
             rule=EXPECTED,
             # an agent that tried and failed did not skip in silence
-            severity=Severity.MEDIUM if set(names) <= set(attempted) and expectation != "forbid" else Severity.CRITICAL,
+            severity=_softened(run, tried=set(names) <= set(attempted) and expectation != "forbid"),
             subject=hash((run.span, len(expectation), *tools)),
             span=run.span,
             message=message.replace("{tools}", ", ".join(names)),
+            complete=not run.lossy,
             evidence=evidence,
         )
+
+
+def _softened(run: Run, *, tried: bool) -> Severity:
+    if run.lossy:
+        return Severity.LOW  # what is missing may have been dropped on the way
+    return Severity.MEDIUM if tried else Severity.CRITICAL
 
 
 def _called(packed: bytes, tool: int) -> bool:
@@ -179,22 +152,32 @@ class RequestedNotExecuted:
     """The model asked for a call, and nothing shows that it was made."""
 
     name: Callable[[int], str]
+    _plain: dict[int, str] = field(init=False, default_factory=dict)  # bounded by the table of names
 
     def judge(self, run: Run) -> Iterator[Hit]:
         """One hit a tool. Requests are matched by call id before; here by name, for tool spans without an id."""
-        ran = Counter(step[NAME] for step in run.calls if not step[C] and not hollow(step) and not failed(step))
-        tried = Counter(step[NAME] for step in run.calls if not step[C] and failed(step))
+        if not run.requests:
+            return
+        ran = Counter(self.plain(step[NAME]) for step in run.calls if not step[C] and not hollow(step) and not failed(step))
+        tried = Counter(self.plain(step[NAME]) for step in run.calls if not step[C] and failed(step))
         withheld = {step[C] for step in run.calls if step[C] and hollow(step)}
         reported: set[int] = set()
         for request in sorted(run.requests, key=lambda each: (each.end, each.span, each.call)):
-            spare = ran if ran[request.tool] else tried
-            if spare[request.tool] and (spare is ran or not request.refused):
-                spare[request.tool] -= 1
+            tool = self.plain(request.tool)
+            spare = ran if _find(ran, tool) else tried
+            if (spent := _find(spare, tool)) and (spare is ran or not request.refused):
+                spare[spent] -= 1
             elif request.answered and not request.refused and request.call in withheld:
                 continue  # its span shows no result, but the model was given one
             elif request.tool not in reported and self._is_call(run, request) and (hit := self._judge(run, request)):
                 reported.add(request.tool)
                 yield hit
+
+    def plain(self, tool: int) -> str:
+        """The name as hosts write it differently: lower case, everything else an underscore."""
+        if tool not in self._plain:
+            self._plain[tool] = _ODD.sub("_", self.name(tool).lower())
+        return self._plain[tool]
 
     def _is_call(self, run: Run, request: Request) -> bool:
         tool = self.name(request.tool)
@@ -208,7 +191,8 @@ class RequestedNotExecuted:
             return self._hit(run, request, Severity.LOW, "{tool} has an answer, but no tool span") if run.tools_visible else None
         went_on = any(step[END] > request.end for step in run.models)
         if went_on and not run.error:
-            return self._hit(run, request, Severity.HIGH, "the model asked for {tool}; it was not called, and the model went on without it")
+            severity = Severity.LOW if run.lossy else Severity.HIGH
+            return self._hit(run, request, severity, "the model asked for {tool}; it was not called, and the model went on without it")
         return self._hit(run, request, Severity.MEDIUM, "the model asked for {tool}; the run ended before it was called")
 
     @staticmethod
@@ -222,5 +206,38 @@ class RequestedNotExecuted:
             tools=(request.tool,),
             span=run.span,
             message=message,
+            complete=not run.lossy,
             evidence=evidence,
         )
+
+
+def _find(names: Counter[str], tool: str) -> str:
+    """The name in *names* that is *tool*, or ends with it, or with which it ends: hosts put the server's name in front. "" for none."""
+    if names[tool]:
+        return tool
+    return next((name for name, left in names.items() if left and (name.endswith(f"_{tool}") or tool.endswith(f"_{name}"))), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A tool that nearly every run of this agent calls was not called. Nobody said that it must be: low, with the numbers."""
+
+    past: Baselines
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """One hit a tool."""
+        if run.lossy or run.error or not run.models:
+            return
+        called = names_of(run.calls)
+        for tool, runs, of in self.past.customary((run.agent, run.service)):
+            if tool not in called:
+                yield Hit(
+                    type=SKIPPING,
+                    rule=LEARNED,
+                    severity=Severity.LOW,
+                    subject=hash((run.span, tool)),
+                    tools=(tool,),
+                    span=run.span,
+                    message=f"the run did without {{tool}}, which {runs} of this agent's last {of} runs called",
+                    evidence={"runs_with": runs, "runs": of},
+                )

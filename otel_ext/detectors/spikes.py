@@ -1,66 +1,123 @@
-"""Token spikes: a run against its own agent's past, never against an absolute number alone."""
+"""Spikes: a run against its own agent's past, never against an absolute number alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from otel_ext.detectors.base import Hit
-from otel_ext.detectors.skipping import Run
+from otel_ext.detectors.baselines import MILLISECONDS, MODELS, OUTPUT, TOKENS, Baselines, Usual
+from otel_ext.detectors.runs import Run
 from otel_ext.model import Severity
-from otel_ext.settings import TokenSpike
-
-_WEIGHT = 0.05  # of the newest run in the moving mean: a memory of some twenty runs
+from otel_ext.settings import Detect
 
 
-@dataclass(slots=True)
-class _Past:
-    runs: int = 0
-    mean: float = 0.0
+@dataclass(frozen=True, slots=True)
+class TokenSpike:
+    """Tokens of a run. Until the agent's past is known, a configured number an iteration stands in, and the finding is low."""
+
+    settings: Detect
+    past: Baselines
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """A hit where the run's tokens stand out."""
+        spike = self.settings.token_spike
+        if self.past.runs((run.agent, run.service)) < spike.min_samples:
+            yield from self._warming_up(run)
+            return
+        usual = self.past.usual((run.agent, run.service), TOKENS, spike.min_samples)
+        if usual and _stands_out(run.tokens, usual, spike.multiplier, self.settings):
+            message = f"{run.tokens} tokens in one run, {run.tokens / max(1, usual.mean):.1f} times this agent's mean"
+            yield _hit("token_spike", "token_spike/run", run, Severity.MEDIUM, message, "tokens", run.tokens, usual)
+
+    def _warming_up(self, run: Run) -> Iterator[Hit]:
+        baseline = self.settings.token_spike.baseline_tokens * max(1, len(run.models))
+        if run.tokens > self.settings.token_spike.multiplier * baseline:
+            seen = self.past.runs((run.agent, run.service))
+            yield Hit(
+                type="token_spike",
+                rule="token_spike/run",
+                severity=Severity.LOW,
+                subject=run.span,
+                span=run.span,
+                message=f"{run.tokens} tokens in one run, {run.tokens / baseline:.1f} times the configured baseline"
+                f" (warming up: {seen} of {self.settings.token_spike.min_samples} runs of this agent seen)",
+                evidence={"tokens": run.tokens, "usual": baseline, "samples": 0},
+            )
 
 
-@dataclass(slots=True)
-class TokenSpikes:
-    """Bounded in agents; the one learned first goes first, and is counted."""
+@dataclass(frozen=True, slots=True)
+class LatencySpike:
+    """Time of a run."""
 
-    settings: TokenSpike
-    forgotten: int = 0
-    _agents: dict[tuple[int, int], _Past] = field(default_factory=dict)
+    settings: Detect
+    past: Baselines
 
-    def usual(self, agent: int, service: int, models: int) -> tuple[float, int]:
-        """Tokens that a run of this agent has, and from how many runs that is known; 0 while it is only the configured baseline."""
-        past = self._agents.get((agent, service))
-        if past is not None and past.runs >= self.settings.min_samples:
-            return past.mean, past.runs
-        return float(self.settings.baseline_tokens * max(1, models)), 0
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """A hit where the run took much longer than this agent's runs do."""
+        spike = self.settings.latency_spike
+        usual = self.past.usual((run.agent, run.service), MILLISECONDS, spike.min_samples)
+        if usual and _stands_out(run.milliseconds, usual, spike.multiplier, self.settings):
+            message = f"the run took {run.milliseconds / 1000:.1f} s, {run.milliseconds / max(1, usual.mean):.1f} times this agent's mean"
+            yield _hit("latency_spike", "latency_spike/run", run, Severity.MEDIUM, message, "milliseconds", run.milliseconds, usual)
 
-    def is_usual(self, agent: int, service: int, tokens: int, models: int) -> bool:
-        """The run is within its bounds."""
-        return tokens <= self.settings.multiplier * self.usual(agent, service, models)[0]
 
-    def judge(self, run: Run) -> Hit | None:
-        """A hit where the run's tokens pass `multiplier` times the usual; low until there were enough runs to know that."""
-        tokens = run.tokens
-        usual, samples = self.usual(run.agent, run.service, len(run.models))
-        if tokens <= self.settings.multiplier * usual:
-            return None
-        return Hit(
-            type="token_spike",
-            rule="token_spike/run",
-            severity=Severity.MEDIUM if samples else Severity.LOW,
-            subject=run.span,
-            span=run.span,
-            message=f"{tokens} tokens in one run, {tokens / usual:.1f} times "
-            + ("this agent's mean" if samples else "the configured baseline"),
-            evidence={"tokens": tokens, "usual": round(usual), "samples": samples},
-        )
+@dataclass(frozen=True, slots=True)
+class IterationSpike:
+    """Model calls of a run."""
 
-    def learn(self, agent: int, service: int, tokens: int) -> None:
-        """Add a run to its agent's past. Called once a run, when nothing more can arrive for it."""
-        past = self._agents.get((agent, service))
-        if past is None:
-            past = self._agents[agent, service] = _Past()
-            if len(self._agents) > self.settings.agents_max:
-                del self._agents[next(iter(self._agents))]
-                self.forgotten += 1
-        past.runs += 1
-        past.mean += (tokens - past.mean) * max(_WEIGHT, 1 / past.runs)
+    settings: Detect
+    past: Baselines
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """A hit where the run made many more model calls than this agent's runs do."""
+        calls, spike = len(run.models), self.settings.iterations
+        usual = self.past.usual((run.agent, run.service), MODELS, spike.min_samples)
+        if usual and _stands_out(calls, usual, spike.multiplier, self.settings):
+            message = f"{calls} model calls in one run, {calls / max(1, usual.mean):.1f} times this agent's mean"
+            yield _hit("anomaly", "anomaly/iterations", run, Severity.MEDIUM, message, "model_calls", calls, usual)
+
+
+@dataclass(frozen=True, slots=True)
+class ShortOutput:
+    """The length of the agent's answer: an agent that writes pages and now writes a word has lost something."""
+
+    settings: Detect
+    past: Baselines
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """A hit where the answer is there, and far shorter than any of this agent's usual ones."""
+        short = self.settings.degraded_output
+        usual = self.past.usual((run.agent, run.service), OUTPUT, short.min_samples)
+        if not usual or not run.output_len:
+            return
+        if (
+            run.output_len < short.short_share * usual.mean
+            and run.output_len < usual.mean - self.settings.baselines.deviations * usual.deviation
+        ):
+            message = f"an answer of {run.output_len} bytes, where this agent's mean is {usual.mean:.0f}"
+            yield _hit("degraded_output", "degraded_output/short", run, Severity.LOW, message, "bytes", run.output_len, usual)
+
+
+def _stands_out(value: float, usual: Usual, multiplier: float, settings: Detect) -> bool:
+    deviations = settings.baselines.deviations
+    return value > multiplier * usual.mean and value > usual.mean + deviations * usual.deviation and value > usual.high
+
+
+def _hit(kind: str, rule: str, run: Run, severity: Severity, message: str, what: str, value: int, usual: Usual) -> Hit:
+    deviations = (value - usual.mean) / usual.deviation if usual.deviation else 0.0
+    return Hit(
+        type=kind,
+        rule=rule,
+        severity=severity,
+        subject=run.span,
+        span=run.span,
+        message=message,
+        evidence={
+            what: value,
+            "usual": round(usual.mean),
+            "samples": usual.runs,
+            "deviations": round(deviations, 1),
+            "recent_high": round(usual.high),
+        },
+    )

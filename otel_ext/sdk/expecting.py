@@ -14,7 +14,8 @@ from opentelemetry import trace
 
 from otel_ext import semconv
 from otel_ext.detectors.base import NAME, Hit, Step, failed
-from otel_ext.detectors.skipping import EXPECTED, Expected, Run
+from otel_ext.detectors.runs import Run
+from otel_ext.detectors.skipping import EXPECTED, Expected
 from otel_ext.errors import OtelExtError
 from otel_ext.model import Finding, StepKind
 from otel_ext.sdk import scopes, spans

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple
 
-from otel_ext.detectors.skipping import Request
+from otel_ext.arrivals import Arrival, Place
+from otel_ext.detectors.runs import Request
 from otel_ext.dialects import Text
 from otel_ext.ledger import Answer
 from otel_ext.model import Finding, StepKind
 from otel_ext.sdk.reading import LOW, Reading, reading_of
 from otel_ext.settings import Settings
 from otel_ext.tracebook import Trace
-from otel_ext.verdicts import Arrival, Place, Verdicts
+from otel_ext.verdicts import Verdicts
 from otel_ext.wire import Codec
 from otel_ext.wire.memory import Single
 

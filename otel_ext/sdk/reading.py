@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from otel_ext import semconv
 from otel_ext.detectors.base import Step
-from otel_ext.detectors.skipping import Request
+from otel_ext.detectors.runs import Request
 from otel_ext.dialects import KEYS, RULES
 from otel_ext.ledger import Answer, request_of
 from otel_ext.model import StepKind

@@ -14,6 +14,8 @@ Step = tuple[int, int, int, int, int, int, int, int]
 TOOL: Final = int(StepKind.TOOL)
 LLM: Final = int(StepKind.LLM)
 AGENT: Final = int(StepKind.AGENT)
+HANDOFF: Final = int(StepKind.HANDOFF)
+MCP: Final = int(StepKind.MCP)
 
 _KIND: Final = 2
 _NAME: Final = 4

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from otel_ext.detectors.base import Step
-from otel_ext.detectors.skipping import Expected, Request, RequestedNotExecuted, Run
+from otel_ext.detectors.runs import Request, Run
+from otel_ext.detectors.skipping import Expected, RequestedNotExecuted
 from otel_ext.model import Severity, StepKind
 from otel_ext.settings import Expectation
 from otel_ext.wire.table import StepFlag

@@ -1,0 +1,95 @@
+"""Circles that show only over a whole run: answers that say the same in other words, and agents inside of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from otel_ext.detectors.base import END, KIND, NAME, SPAN, A, B, Hit, Step
+from otel_ext.detectors.runs import Run
+from otel_ext.model import Severity
+from otel_ext.wire.steps import LLM
+
+_NEAR: Final = 8  # answers among which similar ones count
+_SIMILAR_BITS: Final = 1  # of the 16-bit print of a text that may differ (simhash over pairs of words, Charikar 2002)
+_PRINT: Final = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarOutputs:
+    """The model answers the same in other words, `count` times among eight answers."""
+
+    count: int
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """One hit, at the answer that makes it `count`."""
+        said = answers(run)
+        for at in range(self.count - 1, len(said)):
+            last = said[at]
+            alike = [step for step in said[max(0, at + 1 - _NEAR) : at] if _similar(step, last)]
+            if len(alike) + 1 >= self.count and any(step[A] != last[A] for step in alike):
+                yield Hit(
+                    type="loop",
+                    rule="loop/similar_output",
+                    severity=Severity.MEDIUM,
+                    subject=run.span,
+                    span=last[SPAN],
+                    message=f"the model gave nearly the same answer {self.count} times within {_NEAR} answers",
+                    evidence={"repeats": self.count},
+                )
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class Recursion:
+    """An agent runs inside itself, `depth` deep. Two instrumentations of one run make two; a loop does not stop there."""
+
+    depth: int
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """A hit where *run* is the outermost of `depth` nested runs of one agent."""
+        nested = sorted((step for step in run.inner if step[NAME] == run.agent), key=lambda step: (-step[B], step[END]))
+        if not run.agent or len(nested) < self.depth or nested[0][SPAN] != run.span:
+            return
+        deepest = _chain(nested)
+        if len(deepest) >= self.depth:
+            yield Hit(
+                type="loop",
+                rule="loop/recursion",
+                severity=Severity.MEDIUM,
+                subject=run.agent,
+                span=run.span,
+                tools=(),
+                message=f"the agent runs inside itself, {len(deepest)} deep",
+                evidence={"depth": len(deepest)},
+            )
+
+
+def answers(run: Run) -> Sequence[Step]:
+    """Model steps with a text that no call followed from: what whoever called the agent got to read."""
+    found: list[Step] = []
+    led_to_call = False
+    for step in sorted([*run.calls, *run.models], reverse=True):
+        if step[KIND] == LLM and step[A] and not led_to_call:
+            found.append(step)
+        led_to_call = step[KIND] != LLM
+    return found[::-1]
+
+
+def _similar(one: Step, other: Step) -> bool:
+    return ((one[A] ^ other[A]) & _PRINT).bit_count() <= _SIMILAR_BITS
+
+
+def _chain(nested: Sequence[Step]) -> list[Step]:
+    """The runs that lie inside one another, the longest first."""
+    chain = [nested[0]]
+    for step in nested[1:]:
+        outer = chain[-1]
+        if _start(outer) <= _start(step) and step[END] <= outer[END] and step != outer:
+            chain.append(step)
+    return chain
+
+
+def _start(step: Step) -> int:
+    return step[END] - step[B] * 1_000_000

@@ -1,0 +1,39 @@
+"""Degraded output: what the model wrote is empty, cut off, or turns in circles. Told by marks that the codec set where the bytes are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from otel_ext.detectors.base import END, FLAGS, SPAN, Hit, Step
+from otel_ext.detectors.runs import Run
+from otel_ext.model import Severity
+from otel_ext.wire.table import StepFlag
+
+DEGRADED = "degraded_output"
+
+
+@dataclass(frozen=True, slots=True)
+class DegradedOutput:
+    """The last thing the model wrote in a run, and repetition in any of it."""
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """One hit a kind of damage."""
+        for step in run.models:
+            if step[FLAGS] & StepFlag.REPETITIVE:
+                message = "the model's text repeats itself: fewer than three in ten of its words are different ones"
+                yield _hit("degraded_output/repetitive", step, Severity.MEDIUM, message)
+                break
+        if not run.models or run.error:
+            return
+        last = run.models[-1]
+        if run.calls and run.calls[-1][END] > last[END]:
+            return  # the answer, if there is one, was not seen
+        if last[FLAGS] & StepFlag.EMPTY:
+            yield _hit("degraded_output/empty", last, Severity.MEDIUM, "the run ended with an empty answer: no text, and no tool call")
+        if last[FLAGS] & StepFlag.TRUNCATED:
+            yield _hit("degraded_output/truncated", last, Severity.MEDIUM, "the run ended with an answer cut off by the length limit")
+
+
+def _hit(rule: str, step: Step, severity: Severity, message: str) -> Hit:
+    return Hit(type=DEGRADED, rule=rule, severity=severity, subject=0, span=step[SPAN], message=message)

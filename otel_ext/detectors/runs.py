@@ -1,0 +1,150 @@
+"""One agent's run, as the rules over whole runs see it, and the rows of a trace without what was told twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, NamedTuple, Protocol
+
+from otel_ext.detectors.base import CALLS, END, FLAGS, KIND, NAME, SPAN, A, B, C, Hit, Step
+from otel_ext.wire.steps import LLM, MCP, TOOL
+from otel_ext.wire.table import StepFlag
+
+_TWIN_NS: Final = 50_000_000  # two instrumentations end their spans of one call within this time
+_LOSSY: Final = int(StepFlag.CUT)
+
+
+class Request(NamedTuple):
+    """A tool call the model asked for that no tool span has answered for so far. `span` and `end` are the model call's."""
+
+    call: int
+    tool: int
+    span: int
+    end: int
+    answered: bool
+    refused: bool
+
+
+class Said(NamedTuple):
+    """What a text claimed to have been done. `end` and `span` are those of the step whose output it was."""
+
+    end: int
+    span: int
+    claims: Sequence[object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One agent's run: the steps that ended inside of it, in order, each thing once. `agent` and `service` are interned names."""
+
+    agent: int
+    service: int
+    span: int
+    start: int
+    end: int
+    error: bool
+    output_len: int = 0  # bytes of the agent's own output; 0 where it is not recorded
+    calls: Sequence[Step] = ()  # tools and hand-offs
+    models: Sequence[Step] = ()
+    inner: Sequence[Step] = ()  # agent runs inside this one, and itself
+    agents: frozenset[int] = frozenset()  # names of all agents seen in the trace
+    requests: Sequence[Request] = ()
+    expected: tuple[int, ...] = ()
+    said: Sequence[Said] = ()
+    tools_visible: bool = False  # the trace has tool spans at all
+    lossy: bool = False  # attributes or steps were dropped: that something is not here says nothing
+    resumed: bool = False  # the models were given answers to calls from before this trace
+
+    @property
+    def outstanding(self) -> bool:
+        """Something may still arrive: a call without span or answer, or a run of which nothing was seen yet."""
+        return not (self.calls or self.models) or any(not request.answered for request in self.requests)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the run's own model calls."""
+        return sum(step[B] for step in self.models)
+
+    @property
+    def milliseconds(self) -> int:
+        """How long it ran."""
+        return (self.end - self.start) // 1_000_000
+
+
+class RunRule(Protocol):
+    """Judges one whole run."""
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """Everything that is wrong with it."""
+        ...
+
+
+def lossy(step: Step) -> bool:
+    """The span says that attributes or events of it were dropped."""
+    return step[FLAGS] & _LOSSY != 0
+
+
+def distinct(rows: Sequence[Step]) -> Sequence[Step]:
+    """*rows* with every model call and every tool call once, whatever number of instrumentations saw it.
+
+    A model call inside a model call is the same one, seen by the framework and by the client under it: the outer one stands, with the
+    larger count of tokens. So are two that ended together with the same text and the same tokens. An MCP call inside a tool's span is
+    that tool's; outside of one, it is a tool call of its own.
+    """
+    again = twice(rows)
+    if not again and not any(step[KIND] == MCP for step in rows):
+        return rows
+    heavier: dict[int, Step] = {}
+    spans = {step[SPAN]: step for step in rows}
+    for inner, outer in again.items():
+        other = heavier.get(outer, spans[outer])
+        heavier[outer] = _merged(other, spans[inner])
+    kept = (heavier.get(step[SPAN], step) for step in rows if step[SPAN] not in again)
+    return [_as_tool(step) if step[KIND] == MCP else step for step in kept]
+
+
+def twice(rows: Sequence[Step]) -> dict[int, int]:
+    """Spans that tell of a call which another span tells of too: the one that goes, and the one that stands."""
+    models = [step for step in rows if step[KIND] == LLM]
+    parents = {step[SPAN]: step[C] for step in models}
+    again = {span: _outermost(span, parents) for span, parent in parents.items() if parent in parents and parent != span}
+    for before, step in pairwise(models):
+        if step[SPAN] not in again and before[SPAN] not in again and _twins(before, step):
+            again[step[SPAN]] = before[SPAN]
+    tools = {step[SPAN] for step in rows if step[KIND] in (TOOL, MCP)}
+    again.update({step[SPAN]: step[C] for step in rows if step[KIND] == MCP and step[C] in tools and step[C] != step[SPAN]})
+    return again
+
+
+def _outermost(span: int, parents: dict[int, int]) -> int:
+    seen: set[int] = set()
+    while span not in seen and parents[span] in parents:
+        seen.add(span)
+        span = parents[span]
+    return span
+
+
+def _twins(one: Step, other: Step) -> bool:
+    return other[END] - one[END] <= _TWIN_NS and one[A] == other[A] != 0 and one[B] == other[B] != 0
+
+
+def _merged(outer: Step, inner: Step) -> Step:
+    if outer[KIND] != LLM:
+        return outer
+    text, tokens = outer[A] or inner[A], max(outer[B], inner[B])
+    return (*outer[:5], text, tokens, outer[C])
+
+
+def _as_tool(step: Step) -> Step:
+    return (*step[:KIND], TOOL, *step[FLAGS:C], 0)
+
+
+def is_call(step: Step) -> bool:
+    """A tool call or a hand-off."""
+    return step[KIND] in CALLS
+
+
+def names_of(steps: Sequence[Step]) -> set[int]:
+    """The interned names among *steps*."""
+    return {step[NAME] for step in steps}
