@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from otel_ext.detectors import call_rules, model_rules, run_rules
-from otel_ext.detectors.base import CALLS, END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, C, Hit, Step, StepRule
+from otel_ext.detectors.base import CALLS, END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, C, Hit, Step, StepRule, alike
 from otel_ext.detectors.baselines import MILLISECONDS, MODELS, OUTPUT, TOKENS, Baselines, Values
 from otel_ext.detectors.loops import MaxIterations
 from otel_ext.detectors.runs import Run, RunRule, distinct, lossy
@@ -23,7 +23,7 @@ from otel_ext.wire.steps import AGENT, LLM, TOOL, Summary
 from otel_ext.wire.table import GroupFlag, StepFlag
 
 _NS_PER_MS: Final = 1_000_000
-_REPEATS: Final = int(GroupFlag.REPEATS | GroupFlag.WALKS)
+_REPEATS: Final = int(GroupFlag.REPEATS | GroupFlag.SIMILAR)
 _STEPS: Final = (*CALLS, LLM)
 STEP_RULES: Final = (
     "loop/identical_calls",
@@ -113,7 +113,7 @@ class Judge:
             return known.tokens <= settings.token_spike.multiplier * settings.token_spike.baseline_tokens * max(1, known.models)
         return (
             known.tokens <= settings.token_spike.multiplier * means[TOKENS]
-            and agent[B] <= settings.latency_spike.multiplier * means[MILLISECONDS]
+            and agent[B] <= max(settings.latency_spike.multiplier * means[MILLISECONDS], settings.latency_spike.floor // _NS_PER_MS)
             and known.models <= settings.iterations.multiplier * means[MODELS]
             and (not agent[C] or agent[C] >= settings.degraded_output.short_share * means[OUTPUT])
         )
@@ -149,15 +149,16 @@ _NAME_AT: Final = 14
 
 def _repeats(new: Sequence[Step], history: bytes) -> bool:
     """Something in *new* may equal something before it, but for a number. Never False where it does."""
-    patterns = {_pattern(step) for step in new}
-    return len(patterns) < len(new) or any(history.find(each) >= 0 for each in patterns)
+    patterns = [pattern for step in new for pattern in _patterns(step)]
+    return len(set(patterns)) < len(patterns) or any(history.find(each) >= 0 for each in patterns)
 
 
-def _pattern(step: Step) -> bytes:
-    """Of a call, its tool and the shape of its arguments, of a model step its text: as they stand in a packed row."""
+def _patterns(step: Step) -> tuple[bytes, ...]:
+    """As they stand in a packed row: of a call its tool and arguments, and their shape with the result; of a model step its text."""
     if step[KIND] == LLM:
-        return step[A].to_bytes(4, "little")
-    return step[NAME].to_bytes(2, "little") + (step[A] & 0xFFFF).to_bytes(2, "little")
+        return (step[A].to_bytes(4, "little"),) if step[A] else ()
+    call = step[NAME].to_bytes(2, "little") + step[A].to_bytes(4, "little")
+    return call, alike(step[A]).to_bytes(2, "little") + step[B].to_bytes(4, "little")
 
 
 def runs_of(trace: Trace, rows: Sequence[Step], service: int) -> Iterator[Run]:

@@ -168,10 +168,11 @@ class TokenSpike:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencySpike:
-    """A run's time against its agent's own past."""
+    """A run's time against its agent's own past. A run shorter than `floor` is never slow."""
 
     multiplier: Annotated[float, Range(1.0, 1_000.0)] = 5.0
     min_samples: Annotated[int, Range(2, 10_000)] = 20
+    floor: Annotated[int, Duration(0, 86_400)] = 1 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

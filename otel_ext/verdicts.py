@@ -34,12 +34,12 @@ _KIND_AT: Final = 12
 _CALL: Final = slice(14, 20)  # name and arguments
 _TEXT: Final = slice(16, 20)
 _NO_TEXT: Final = bytes(4)
-_SHAPE: Final = slice(14, 18)  # name, and the shape of the arguments
+_WALK: Final = slice(18, 24)  # the shape of the arguments, and the result
 _CALL_ID: Final = slice(24, 28)  # of a model step, the low half of its parent's span id
 _SPAN: Final = slice(8, 12)
 _IS_LLM: Final = bytes([LLM])
 _DUPLICATE: Final = int(GroupFlag.DUPLICATE)
-_REPEATS: Final = int(GroupFlag.REPEATS | GroupFlag.WALKS)
+_REPEATS: Final = int(GroupFlag.REPEATS | GroupFlag.SIMILAR)
 # A count only grows: no late span can take this one back.
 _NEVER_STALE: Final = "loop/max_iterations"
 
@@ -127,7 +127,7 @@ class Verdicts:
         if kind == AGENT or (history and _order_of(packed) <= _order_of(history, len(history) - _ROW_BYTES)):
             return False
         if kind == TOOL:
-            if packed[_CALL] in history or history.count(packed[_SHAPE]) >= self._walk_min:
+            if packed[_CALL] in history or history.count(packed[_WALK]) >= self._walk_min:
                 return False
         elif kind == LLM:
             text = packed[_TEXT]

@@ -75,7 +75,7 @@ EVERY_EXPORTER = blocks(README, "yaml")[0]
 def test_every_rule_is_documented() -> None:
     """A rule that can alarm somebody is in the README."""
     source = "".join(path.read_text() for path in (ROOT / "otel_ext" / "detectors").glob("*.py"))
-    rules = set(re.findall(r'"((?:loop|tool_skipping|token_spike)/[a-z_]+)"', source))
+    rules = set(re.findall(r'"((?:loop|tool_skipping|token_spike|latency_spike|anomaly|degraded_output)/[a-z_]+)"', source))
     assert len(rules) >= 8
     assert {rule for rule in rules if f"`{rule}`" not in README} == set()
 

@@ -28,6 +28,7 @@ __all__ = [
     "Hit",
     "Step",
     "StepRule",
+    "alike",
     "failed",
     "hollow",
     "recorded",
@@ -91,6 +92,11 @@ def failed(step: Step) -> bool:
 def same_call(one: Step, other: Step) -> bool:
     """The same tool with the same arguments. Arguments that were not recorded equal each other."""
     return one[NAME] == other[NAME] and one[A] == other[A]
+
+
+def alike(pair: int) -> int:
+    """The likeness in a pair (`wire.table.STEP`): equal for arguments that differ in a number only, few bits apart for similar texts."""
+    return pair >> 16
 
 
 def recorded(step: Step) -> bool:

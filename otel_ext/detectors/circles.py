@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from otel_ext.detectors.base import END, KIND, NAME, SPAN, A, B, Hit, Step
+from otel_ext.detectors.base import END, KIND, NAME, SPAN, A, B, Hit, Step, alike
 from otel_ext.detectors.runs import Run
 from otel_ext.model import Severity
 from otel_ext.wire.steps import LLM
 
 _NEAR: Final = 8  # answers among which similar ones count
 _SIMILAR_BITS: Final = 1  # of the 16-bit print of a text that may differ (simhash over pairs of words, Charikar 2002)
-_PRINT: Final = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def answers(run: Run) -> Sequence[Step]:
 
 
 def _similar(one: Step, other: Step) -> bool:
-    return ((one[A] ^ other[A]) & _PRINT).bit_count() <= _SIMILAR_BITS
+    return (alike(one[A]) ^ alike(other[A])).bit_count() <= _SIMILAR_BITS
 
 
 def _chain(nested: Sequence[Step]) -> list[Step]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from otel_ext.detectors.base import END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, Hit, Step, failed, recorded, same_call
+from otel_ext.detectors.base import END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, Hit, Step, alike, failed, recorded, same_call
 from otel_ext.model import Severity
 from otel_ext.wire.steps import HANDOFF
 from otel_ext.wire.table import StepFlag
@@ -241,4 +241,4 @@ def _telling(step: Step) -> bool:
 
 
 def _same_shape(one: Step, other: Step) -> bool:
-    return one[NAME] == other[NAME] and (one[A] ^ other[A]) & 0xFFFF == 0 and one[B] == other[B] and failed(one) == failed(other)
+    return one[NAME] == other[NAME] and alike(one[A]) == alike(other[A]) and one[B] == other[B] and failed(one) == failed(other)

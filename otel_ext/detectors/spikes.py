@@ -56,6 +56,8 @@ class LatencySpike:
     def judge(self, run: Run) -> Iterator[Hit]:
         """A hit where the run took much longer than this agent's runs do."""
         spike = self.settings.latency_spike
+        if run.end - run.start < spike.floor:
+            return
         usual = self.past.usual((run.agent, run.service), MILLISECONDS, spike.min_samples)
         if usual and _stands_out(run.milliseconds, usual, spike.multiplier, self.settings):
             message = f"the run took {run.milliseconds / 1000:.1f} s, {run.milliseconds / max(1, usual.mean):.1f} times this agent's mean"
