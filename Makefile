@@ -21,10 +21,11 @@ $(STAMP): pyproject.toml $(RUST)
 	@$(BIN)/otel-ext version | sed -n 2p
 	@touch $@
 
-# What tests and checks need besides: real agent frameworks, linters, the Langfuse SDK; its 3.x line beside the newest, in a folder of its own.
+# What tests and checks need besides: real agent frameworks, linters, the Langfuse SDK; its 3.x and 4.x lines beside the newest, in folders of their own.
 $(DEV): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]' 2>$(VENV)/install.log || { cat $(VENV)/install.log; exit 1; }
 	@$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/langfuse3 'langfuse<4'
+	@$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/langfuse4 'langfuse<5'
 	@touch $@
 
 demo: $(STAMP)

@@ -16,26 +16,33 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
+from yarl import URL
+
 from otel_ext import __version__
 from otel_ext.admin import AdminServer, Health, Row
 from otel_ext.dialects import KEYS, RULES
 from otel_ext.errors import Overloaded
-from otel_ext.exporters.base import Record, Runtime, Undelivered
+from otel_ext.exporters.base import Runtime, Undelivered
 from otel_ext.exporters.costs import Pricing
 from otel_ext.exporters.delivery import MIB, Delivery
+from otel_ext.exporters.http import client_context, environment_proxy
+from otel_ext.exporters.langfuse import base_url
 from otel_ext.exporters.prometheus import Metrics
 from otel_ext.intake import Intake
 from otel_ext.logs import log_finding, set_up
-from otel_ext.model import Finding, Receipt
-from otel_ext.outputs import make_outputs
+from otel_ext.model import Caller, Finding, Receipt
+from otel_ext.outputs import Lane, Output, make_outputs
 from otel_ext.pipeline import Outcome, Pipeline
 from otel_ext.pricelist import price_list
 from otel_ext.prices import PriceTable
 from otel_ext.receivers import ListenError, ReceiverStats
 from otel_ext.receivers.grpc import GrpcReceiver
 from otel_ext.receivers.http import HttpReceiver
+from otel_ext.receivers.standin import StandIn, StandInOptions
 from otel_ext.selfreport import readings
 from otel_ext.settings import NS_PER_S, Settings
+from otel_ext.settings import HttpReceiver as HttpSection
+from otel_ext.tenants import Tenant
 from otel_ext.wire import NATIVE, Codec, make_codec
 from otel_ext.wire.table import Limits, Scan
 
@@ -72,8 +79,8 @@ class Sidecar:
         self.link_store = _link_store(settings.links.store) if settings.links.store else None
         self.on_finding: list[Callable[[Finding], None]] = [log_finding]
         self.undelivered: list[Undelivered] = []
-        made = make_outputs(exporters, settings.links, self.codec, self.runtime)
-        self.log, self.outputs, self.lanes = made.log, made.outputs, made.lanes
+        self.made = make_outputs(settings, self.codec, self.runtime, callers=True)
+        self.log = self.made.log
         self.intake = Intake(self.codec, self._work)
         self._make_receivers()
         self.admin = AdminServer(settings.admin.endpoint, self.metrics, self._health, self._ready, time.monotonic)
@@ -86,34 +93,54 @@ class Sidecar:
     def _make_receivers(self) -> None:
         grpc, http = self.settings.receivers.grpc, self.settings.receivers.http
         self.grpc = GrpcReceiver(grpc.endpoint, grpc.max_recv_bytes, self, self.stats, tls=grpc.tls) if grpc else None
-        self.http = HttpReceiver(http.endpoint, http.max_recv_bytes, self, self.stats, tls=http.tls) if http else None
+        self.stand_in = _stand_in(self.settings)
+        self.http = _http_receiver(http, self, self.stats, self.stand_in) if http else None
+
+    @property
+    def outputs(self) -> list[Output]:
+        """Every destination that is open."""
+        return self.made.outputs
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """Where findings go by themselves."""
+        return self.made.lanes
 
     # -- data
 
-    async def consume(self, payload: bytes) -> Receipt:
+    async def consume(self, payload: bytes, caller: Caller | None = None) -> Receipt:
         """Take one request: into the log of every destination, or raise and keep nothing."""
-        return await self.intake.take(payload)
+        if caller is None or self.made.tenants is None:
+            return await self.intake.take(payload)
+        tenant = await self.made.tenants.of(caller)
+        try:
+            return await self.intake.take(payload, tenant)
+        finally:
+            self.made.tenants.leave(tenant)
 
-    def _work(self, payload: bytes, scan: Scan) -> Receipt:
+    def _work(self, payload: bytes, scan: Scan, tenant: Tenant | None) -> Receipt:
         self.log.check()
         started = time.perf_counter()
         outcome = self.pipeline.process(payload, self.runtime.now_ns(), scan)
-        self._keep(outcome)
+        self._keep(outcome, tenant)
         self.metrics.observe(outcome.fresh, list(outcome.trace_ids))
         self.metrics.processed(time.perf_counter() - started)
         return Receipt(outcome.spans, outcome.rejected, INVALID_IDS if outcome.rejected else "")
 
-    def _keep(self, outcome: Outcome) -> None:
-        payloads = tuple(outcome.llm if output.llm else outcome.full for output in self.outputs)
-        if any(payloads):
-            spans = tuple(outcome.llm_spans if output.llm else outcome.spans for output in self.outputs)
-            self.log.append(Record(payloads, spans))
+    def _keep(self, outcome: Outcome, tenant: Tenant | None = None) -> None:
+        record = self.made.record(outcome.full, outcome.spans, outcome.llm, outcome.llm_spans, tenant=tenant, trace_ids=outcome.trace_ids)
+        if record:
+            self.log.append(record)
         for finding in outcome.findings:
             self._report(finding)
 
     def _report(self, finding: Finding) -> None:
         """Tell everybody. Spans are in the log by now: a fault here must not make their sender send them again."""
-        tells: list[Callable[[Finding], object]] = [self.metrics.finding, *self.on_finding, *(lane.submit for lane in self.lanes)]
+        tells: list[Callable[[Finding], object]] = [
+            self.metrics.finding,
+            *self.on_finding,
+            *(lane.submit for lane in self.made.lanes_of(finding)),
+        ]
         for tell in tells:
             try:
                 tell(finding)
@@ -154,10 +181,7 @@ class Sidecar:
 
     async def start(self) -> None:
         """Start everything; raises OtelExtError where a port is taken."""
-        for output in self.outputs:
-            await output.delivery.start()
-        for lane in self.lanes:
-            await lane.start()
+        await self.made.start()
         try:
             self.admin_port = await self.admin.start()
         except OSError as error:
@@ -182,8 +206,7 @@ class Sidecar:
         except OSError as error:
             log.warning("learned links were not kept: %s", error)
         left_s = max(0.1, deadline - time.monotonic())
-        draining = [*(output.delivery.drain(left_s) for output in self.outputs), *(lane.drain(left_s) for lane in self.lanes)]
-        self.undelivered = list(await asyncio.gather(*draining))
+        self.undelivered = list(await asyncio.gather(*self.made.draining(left_s)))
         await self.admin.stop()
 
     def _keep_last(self) -> None:
@@ -206,7 +229,8 @@ class Sidecar:
         return Health(version=__version__, codec=CODEC)
 
     def _ready(self) -> list[Row]:
-        return [_row(output.delivery, self.runtime.now_ns()) for output in self.outputs]
+        everything: list[Delivery | Lane] = [*(output.delivery for output in self.outputs), *self.lanes]
+        return [_row(each, self.runtime.now_ns()) for each in everything]
 
 
 def pricing(settings: Settings, codec: Codec) -> Pricing:
@@ -227,7 +251,27 @@ def at(endpoint: str, port: int) -> str:
     return f"{endpoint.rpartition(':')[0]}:{port}"
 
 
-def _row(delivery: Delivery, now_ns: int) -> Row:
+def _stand_in(settings: Settings) -> StandIn | None:
+    langfuse = settings.exporters.langfuse
+    if langfuse is None or not langfuse.stand_in.enabled:
+        return None
+    bounds = langfuse.stand_in
+    host = base_url(langfuse.host)
+    options = StandInOptions(
+        requests_max=bounds.max_requests,
+        body_bytes_max=bounds.max_body_bytes,
+        timeout_s=bounds.timeout / NS_PER_S,
+        secured=partial(client_context, langfuse.tls) if langfuse.tls else lambda: True,
+        proxy=environment_proxy(URL(host)) if settings.exporters.proxy_from_environment else None,
+    )
+    return StandIn(host, settings.links.langfuse_url or host, options)
+
+
+def _http_receiver(section: HttpSection, consumer: Sidecar, stats: ReceiverStats, stand_in: StandIn | None) -> HttpReceiver:
+    return HttpReceiver(section.endpoint, section.max_recv_bytes, consumer, stats, tls=section.tls, stand_in=stand_in)
+
+
+def _row(delivery: Delivery | Lane, now_ns: int) -> Row:
     stats = delivery.stats
     age_s = round((now_ns - stats.last_success_ns) / NS_PER_S, 3) if stats.last_success_ns else None
     return Row(

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,10 +21,10 @@ from opentelemetry.context import attach, detach, set_value
 
 from otel_ext.dialects import KEYS, RULES
 from otel_ext.errors import Overloaded
-from otel_ext.exporters.base import Record, Runtime
+from otel_ext.exporters.base import Runtime
 from otel_ext.findings import Marked, finding_spans
 from otel_ext.model import Finding
-from otel_ext.outputs import Output, Outputs, make_outputs
+from otel_ext.outputs import Outputs, make_outputs
 from otel_ext.pipeline import Outcome, Pipeline, _Batch
 from otel_ext.sdk import encoding
 from otel_ext.sdk.stats import Stats, log
@@ -155,9 +155,7 @@ class FanOut:
         if self._queue or self._late or self._working:
             return True
         made = self._outputs
-        return made is not None and (
-            any(output.delivery.queue_size for output in made.outputs) or any(lane.queue_size for lane in made.lanes)
-        )
+        return made is not None and any(size for size in made.queue_sizes)
 
     def shutdown(self) -> None:
         """Deliver what is queued, within `shutdown_timeout`, and end the thread."""
@@ -205,12 +203,9 @@ class FanOut:
     async def _serve(self) -> None:
         runtime = Runtime(now_ns=time.time_ns, sleep=asyncio.sleep, random=random.random)
         codec = make_codec(KEYS, RULES, Limits(names_max=self._settings.traces.max_names))
-        made = make_outputs(self._settings.exporters, self._settings.links, codec, runtime)
+        made = make_outputs(self._settings, codec, runtime)
         pipeline = Judged(self._settings, codec, with_llm=self._settings.exporters.langfuse is not None)
-        for output in made.outputs:
-            await output.delivery.start()
-        for lane in made.lanes:
-            await lane.start()
+        await made.start()
         self._outputs, self._wake, self._loop = made, asyncio.Event(), asyncio.get_running_loop()
         await self._work(pipeline, made, self._wake)
         await self._drain(made)
@@ -256,26 +251,17 @@ class FanOut:
             raise
 
     def _keep(self, made: Outputs, outcome: Outcome, findings: Sequence[Finding], late: Sequence[Finding]) -> None:
-        told = finding_spans(late)
-        payloads = tuple(b"" if self._is_doubled(output) else self._payload(outcome, output, told) for output in made.outputs)
-        if any(payloads):
-            counts = tuple(outcome.llm_spans if output.llm else outcome.spans + len(late) for output in made.outputs)
-            made.log.append(Record(payloads, counts))
-        for lane in made.lanes:
-            for finding in findings:
+        full = b"" if "tempo" in self._doubled else outcome.full + finding_spans(late)
+        llm = b"" if "langfuse" in self._doubled else outcome.llm
+        record = made.record(full, outcome.spans + len(late), llm, outcome.llm_spans, trace_ids=outcome.trace_ids)
+        if record:
+            made.log.append(record)
+        for finding in findings:
+            for lane in made.lanes_of(finding):
                 lane.submit(finding)
-
-    @staticmethod
-    def _payload(outcome: Outcome, output: Output, told: bytes) -> bytes:
-        return outcome.llm if output.llm else outcome.full + told
-
-    def _is_doubled(self, output: Output) -> bool:
-        return ("langfuse" if output.llm else "tempo") in self._doubled
 
     async def _drain(self, made: Outputs) -> None:
         timeout_s = self._settings.shutdown_timeout / NS_PER_S
-        draining: list[Awaitable[Any]] = [output.delivery.drain(timeout_s) for output in made.outputs]
-        draining.extend(lane.drain(timeout_s) for lane in made.lanes)
-        for left in await asyncio.gather(*draining):
+        for left in await asyncio.gather(*made.draining(timeout_s)):
             if left.records:
                 self._stats.drop(f"{left.destination} did not take them in time", left.spans)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,24 +21,31 @@ from otel_ext.wire.table import Flag, Scan
 JOINED_BYTES_MAX: Final = 64 * 1024
 JOINED_REQUESTS_MAX: Final = 64
 
-Work = Callable[[bytes, Scan], Receipt]
+Work = Callable[[bytes, Scan, Any], Receipt]
 _Waiting = tuple[bytes, "asyncio.Future[Receipt]"]
 
 
 class Intake:
-    """In front of *work*, which takes a payload and its scan, and raises where it keeps nothing. One event loop."""
+    """In front of *work*, which takes a payload, its scan and its origin, and raises where it keeps nothing. One event loop.
+
+    An origin is whatever requests must share to be worked on together: those of another one wait apart.
+    """
 
     def __init__(self, codec: Codec, work: Work) -> None:
         self._codec = codec
         self._work = work
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
+        self._origin: object = None  # of those that wait
 
-    async def take(self, payload: bytes) -> Receipt:
+    async def take(self, payload: bytes, origin: object = None) -> Receipt:
         """The receipt of *payload*; raises what *work* or the codec does."""
         if len(payload) > JOINED_BYTES_MAX // 2:
-            return self._one(payload)
+            return self._one(payload, origin)
         loop = asyncio.get_running_loop()
+        if origin is not self._origin:
+            self._flush()
+            self._origin = origin
         if self._waiting_bytes + len(payload) > JOINED_BYTES_MAX or len(self._waiting) >= JOINED_REQUESTS_MAX:
             self._flush()
         if not self._waiting:
@@ -48,8 +55,8 @@ class Intake:
         self._waiting_bytes += len(payload)
         return await receipt
 
-    def _one(self, payload: bytes) -> Receipt:
-        return self._work(payload, self._codec.scan(payload))
+    def _one(self, payload: bytes, origin: object) -> Receipt:
+        return self._work(payload, self._codec.scan(payload), origin)
 
     def _flush(self) -> None:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
@@ -67,7 +74,7 @@ class Intake:
         if np.any(scan.spans["flags"] & np.uint32(Flag.INVALID_ID)):
             return False
         try:
-            total = self._work(joined, scan)
+            total = self._work(joined, scan, self._origin)
         except Exception as error:
             _settle_all(waiting, error)
         else:
@@ -79,7 +86,7 @@ class Intake:
 
     def _answer(self, payload: bytes, receipt: asyncio.Future[Receipt]) -> None:
         try:
-            result = self._one(payload)
+            result = self._one(payload, self._origin)
         except Exception as error:
             _settle_all([(payload, receipt)], error)
         else:

@@ -99,11 +99,19 @@ class Receipt:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The Langfuse key pair that a request came with. The secret is in no repr."""
+
+    public_key: str
+    secret_key: str = field(repr=False)
+
+
 class Consumer(Protocol):
     """What a receiver hands a request to. Returning means: every destination has the data."""
 
-    async def consume(self, payload: bytes) -> Receipt:
-        """Take one ExportTraceServiceRequest in protobuf.
+    async def consume(self, payload: bytes, caller: Caller | None = None) -> Receipt:
+        """Take one ExportTraceServiceRequest in protobuf; *caller* where it came with the keys of a Langfuse project.
 
         Raises MalformedPayload (permanent, with the byte index) or Overloaded (with a delay); nothing was kept then.
         """

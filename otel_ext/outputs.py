@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from otel_ext.exporters.alerts import AlertmanagerAlerts, AlertOptions
-from otel_ext.exporters.base import Destination, Runtime
+from otel_ext.exporters.base import Destination, Record, Runtime, Undelivered
 from otel_ext.exporters.delivery import Delivery
 from otel_ext.exporters.halving import CodecHalver
 from otel_ext.exporters.langfuse import LangfuseSpans
 from otel_ext.exporters.log import MemoryLog
 from otel_ext.exporters.otlp import OtlpGrpc, OtlpHttp
 from otel_ext.exporters.scores import LangfuseScores, ScoreOptions
-from otel_ext.model import Severity
-from otel_ext.settings import NS_PER_S, Alertmanager, Exporters, Langfuse, Links, Tempo
+from otel_ext.model import Caller, Finding, Severity
+from otel_ext.settings import NS_PER_S, Alertmanager, Langfuse, Links, Settings, Tempo
+from otel_ext.tenants import Tenant, Tenants
 from otel_ext.wire import Codec
 
 
@@ -33,38 +35,91 @@ Lane = LangfuseScores | AlertmanagerAlerts
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """All destinations over one log, and the lanes of the findings."""
+    """All destinations over one log: those of the whole tree, the Langfuse projects, and where findings go by themselves."""
 
     log: MemoryLog
-    outputs: list[Output]
-    lanes: list[Lane]
+    whole: list[Delivery]
+    tenants: Tenants | None
+    alerts: list[AlertmanagerAlerts]
+
+    @property
+    def outputs(self) -> list[Output]:
+        """All destinations of spans that are open."""
+        tenants = self.tenants.all if self.tenants else []
+        return [*(Output(delivery, llm=False) for delivery in self.whole), *(Output(tenant.delivery, llm=True) for tenant in tenants)]
+
+    @property
+    def scores(self) -> list[LangfuseScores]:
+        """The lanes of scores, one a project."""
+        return [tenant.scores for tenant in self.tenants.all if tenant.scores] if self.tenants else []
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """All lanes of findings."""
+        return [*self.scores, *self.alerts]
+
+    @property
+    def queue_sizes(self) -> list[int]:
+        """What waits, for spans and findings."""
+        return [*(output.delivery.queue_size for output in self.outputs), *(lane.queue_size for lane in self.lanes)]
+
+    def lanes_of(self, finding: Finding) -> list[Lane]:
+        """Where *finding* goes: its score to the project that has its trace."""
+        scores = self.tenants.scores_of(finding.trace_id) if self.tenants else None
+        return [*([scores] if scores else []), *self.alerts]
+
+    def record(
+        self, full: bytes, spans: int, llm: bytes, llm_spans: int, *, tenant: Tenant | None = None, trace_ids: Sequence[bytes] = ()
+    ) -> Record | None:
+        """One batch as each destination shall see it; None where nobody gets anything."""
+        parts = self.tenants.share(llm, llm_spans, tenant, trace_ids) if self.tenants else []
+        if not (full and self.whole) and not parts:
+            return None
+        size = max([len(self.whole), *(part.tenant.index + 1 for part in parts)])
+        payloads, counts = [b""] * size, [0] * size
+        payloads[: len(self.whole)], counts[: len(self.whole)] = [full] * len(self.whole), [spans] * len(self.whole)
+        for part in parts:
+            payloads[part.tenant.index], counts[part.tenant.index] = part.payload, part.spans
+        return Record(tuple(payloads), tuple(counts))
+
+    async def start(self) -> None:
+        """Start every destination and every lane."""
+        for delivery in self.whole:
+            await delivery.start()
+        for tenant in self.tenants.all if self.tenants else []:
+            await tenant.start()
+        for lane in self.alerts:
+            await lane.start()
+
+    def draining(self, timeout_s: float) -> list[Awaitable[Undelivered]]:
+        """Deliver what waits, each at most *timeout_s* long."""
+        everything: list[Delivery | Lane] = [*(output.delivery for output in self.outputs), *self.lanes]
+        return [each.drain(timeout_s) for each in everything]
 
 
-def make_outputs(exporters: Exporters, links: Links, codec: Codec, runtime: Runtime) -> Outputs:
-    """Nothing is opened or started."""
-    wanted = list(_destinations(exporters, runtime))
-    # in the order of `_destinations`
-    capacities = [section.queue_batches for section in (exporters.tempo, exporters.langfuse) if section]
-    log = MemoryLog(len(wanted), queue_batches=capacities, queue_bytes=exporters.queue_bytes)
-    halver = CodecHalver(codec)
-    outputs = [Output(Delivery(destination, log.reader(index), halver, runtime), llm) for index, (destination, llm) in enumerate(wanted)]
-    return Outputs(log, outputs, list(_lanes(exporters, links, runtime)))
+def make_outputs(settings: Settings, codec: Codec, runtime: Runtime, *, callers: bool = False) -> Outputs:
+    """Nothing is opened or started. *callers* says whether requests may come with keys of their own."""
+    exporters = settings.exporters
+    tempo, langfuse, alertmanager = exporters.tempo, exporters.langfuse, exporters.alertmanager
+    capacities = [tempo.queue_batches] if tempo else []
+    first = len(capacities)
+    if langfuse:
+        capacities += [langfuse.queue_batches] * (1 + len(langfuse.projects) + callers * langfuse.caller_keys * langfuse.max_callers)
+    log = MemoryLog(len(capacities), queue_batches=capacities, queue_bytes=exporters.queue_bytes)
+    halver, proxy = CodecHalver(codec), exporters.proxy_from_environment
 
+    def deliver(destination: Destination, index: int) -> Delivery:
+        return Delivery(destination, log.reader(index), halver, runtime)
 
-def _lanes(exporters: Exporters, links: Links, runtime: Runtime) -> Iterator[Lane]:
-    proxy = exporters.proxy_from_environment
-    if exporters.langfuse and exporters.langfuse.scores:
-        yield _scores(exporters.langfuse, runtime, proxy)
-    if exporters.alertmanager:
-        yield _alerts(exporters.alertmanager, links, runtime, proxy)
+    def tenant(section: Langfuse, keys: Caller, name: str, index: int) -> Tenant:
+        return Tenant(index, deliver(_spans(section, keys, name, runtime, proxy), index), _scores(section, keys, name, runtime, proxy))
 
-
-def _destinations(exporters: Exporters, runtime: Runtime) -> Iterator[tuple[Destination, bool]]:
-    proxy = exporters.proxy_from_environment
-    if exporters.tempo:
-        yield _tempo(exporters.tempo, runtime, proxy), False
-    if exporters.langfuse:
-        yield _langfuse(exporters.langfuse, runtime, proxy), True
+    return Outputs(
+        log,
+        [deliver(_tempo(tempo, runtime, proxy), 0)] if tempo else [],
+        Tenants(langfuse, first, settings.traces.max_traces, partial(tenant, langfuse)) if langfuse else None,
+        [_alerts(alertmanager, settings.links, runtime, proxy)] if alertmanager else [],
+    )
 
 
 def _tempo(tempo: Tempo, runtime: Runtime, proxy: bool) -> Destination:
@@ -75,15 +130,19 @@ def _tempo(tempo: Tempo, runtime: Runtime, proxy: bool) -> Destination:
     return OtlpHttp(tempo.endpoint, runtime, timeout_s=timeout_s, **shared)
 
 
-def _langfuse(langfuse: Langfuse, runtime: Runtime, proxy: bool) -> Destination:
+def _spans(langfuse: Langfuse, keys: Caller, name: str, runtime: Runtime, proxy: bool) -> Destination:
     timeout_s = langfuse.timeout / NS_PER_S
-    keys = (langfuse.public_key, langfuse.secret_key)
-    return LangfuseSpans(langfuse.host, *keys, runtime, timeout_s=timeout_s, tls=langfuse.tls, proxy=proxy)
+    pair = (keys.public_key, keys.secret_key)
+    return LangfuseSpans(langfuse.host, *pair, runtime, name=name, timeout_s=timeout_s, tls=langfuse.tls, proxy=proxy)
 
 
-def _scores(langfuse: Langfuse, runtime: Runtime, proxy: bool) -> LangfuseScores:
-    options = ScoreOptions(environment=langfuse.environment, scores_max=langfuse.scores_max, timeout_s=langfuse.timeout / NS_PER_S)
-    return LangfuseScores(langfuse.host, langfuse.public_key, langfuse.secret_key, runtime, options, langfuse.tls, proxy)
+def _scores(langfuse: Langfuse, keys: Caller, name: str, runtime: Runtime, proxy: bool) -> LangfuseScores | None:
+    if not langfuse.scores:
+        return None
+    options = ScoreOptions(
+        name=f"{name}_scores", environment=langfuse.environment, scores_max=langfuse.scores_max, timeout_s=langfuse.timeout / NS_PER_S
+    )
+    return LangfuseScores(langfuse.host, keys.public_key, keys.secret_key, runtime, options, langfuse.tls, proxy)
 
 
 def _alerts(alertmanager: Alertmanager, links: Links, runtime: Runtime, proxy: bool) -> AlertmanagerAlerts:

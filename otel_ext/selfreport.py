@@ -6,19 +6,21 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from otel_ext import semconv
+from otel_ext.exporters.delivery import Delivery
 from otel_ext.exporters.prometheus import Reading
+from otel_ext.outputs import Lane
 
 if TYPE_CHECKING:
     from otel_ext.app import Sidecar
 
 RECEIVER = "otlp"
-WHAT = {"langfuse_scores": "score", "alertmanager": "alert"}  # what a lane carries
 
 
 def readings(sidecar: Sidecar) -> Iterator[Reading]:
     """All of them, read now."""
     yield from _receivers(sidecar)
     yield from _exporters(sidecar)
+    yield from _stand_in(sidecar)
     yield Reading(semconv.OPEN_TRACES, (), len(sidecar.pipeline.verdicts.book))
     for what, reasons in _dropped(sidecar):
         for reason, count in reasons.items():
@@ -36,11 +38,23 @@ def _exporters(sidecar: Sidecar) -> Iterator[Reading]:
         delivery = output.delivery
         yield Reading(semconv.SENT_SPANS, (delivery.name,), delivery.stats.sent_spans)
         yield Reading(semconv.SEND_FAILED_SPANS, (delivery.name,), sum(delivery.stats.failed_spans.values()))
-        yield Reading(semconv.QUEUE_SIZE, (delivery.name,), delivery.queue_size)
-        yield Reading(semconv.QUEUE_CAPACITY, (delivery.name,), delivery.queue_capacity)
+        yield from _queue(delivery)
     for lane in sidecar.lanes:
-        yield Reading(semconv.QUEUE_SIZE, (lane.name,), lane.queue_size)
-        yield Reading(semconv.QUEUE_CAPACITY, (lane.name,), lane.queue_capacity)
+        yield from _queue(lane)
+    for scores in sidecar.made.scores:
+        yield Reading(semconv.SENT_SCORES, (scores.name,), scores.stats.sent_spans)
+        yield Reading(semconv.SEND_FAILED_SCORES, (scores.name,), sum(scores.stats.failed_spans.values()) + scores.overflow)
+
+
+def _queue(lane: Delivery | Lane) -> Iterator[Reading]:
+    yield Reading(semconv.QUEUE_SIZE, (lane.name,), lane.queue_size)
+    yield Reading(semconv.QUEUE_CAPACITY, (lane.name,), lane.queue_capacity)
+
+
+def _stand_in(sidecar: Sidecar) -> Iterator[Reading]:
+    if sidecar.stand_in:
+        for outcome, count in sidecar.stand_in.stats.requests.items():
+            yield Reading(semconv.STAND_IN_REQUESTS, (outcome,), count)
 
 
 def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
@@ -48,8 +62,10 @@ def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
     yield "request", _summed(sidecar.stats.grpc.refused_requests, sidecar.stats.http.refused_requests)
     for output in sidecar.outputs:
         yield f"spans to {output.delivery.name}", output.delivery.stats.failed_spans
-    for lane in sidecar.lanes:
-        yield WHAT[lane.name], {**lane.stats.failed_spans, "queue_full": lane.overflow}
+    for what, lanes in (("score", sidecar.made.scores), ("alert", sidecar.made.alerts)):
+        yield what, _summed(*({**lane.stats.failed_spans, "queue_full": lane.overflow} for lane in lanes))
+    if sidecar.made.tenants:
+        yield "tenant", {"memory_full": sidecar.made.tenants.forgotten}
     yield "trace", pipeline.verdicts.book.evicted
     yield "pipeline", {**pipeline.dropped, **pipeline.verdicts.dropped}
     yield "tree", {"memory_full": pipeline.tree.forgotten}

@@ -243,6 +243,30 @@ class Tempo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandIn:
+    """Standing in for the Langfuse server on the OTLP/HTTP port: what is not spans is passed on to it. Bounds of that."""
+
+    enabled: bool = True
+    max_requests: Annotated[int, Range(1, 10_000)] = 64  # at once; one more gets 503
+    max_body_bytes: Bytes = 64 * MIB
+    timeout: Annotated[int, Duration(0.1, 3_600)] = 120 * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """One more Langfuse project. It gets the spans of callers whose public key fits one of `callers`, and of resources that fit `resource`.
+
+    Both hold globs; every attribute that `resource` names must fit. The first project that fits takes the spans.
+    """
+
+    name: str
+    public_key: str
+    secret_key: str = field(repr=False)
+    callers: tuple[str, ...] = ()
+    resource: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Langfuse:
     """Langfuse: the LLM tree, and findings as scores."""
 
@@ -250,6 +274,10 @@ class Langfuse:
     public_key: str
     secret_key: str = field(repr=False)
     scores: bool = True
+    caller_keys: bool = True  # spans that come with keys of their own, as Langfuse SDKs send them, go to the project of those keys
+    max_callers: Annotated[int, Range(1, 1_000)] = 16  # pairs of such keys with a queue each; idle ones make room
+    projects: tuple[Project, ...] = ()
+    stand_in: StandIn = section(StandIn)
     environment: str = "default"
     queue_batches: Count = 1_000
     scores_max: Count = 10_000

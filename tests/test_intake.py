@@ -22,10 +22,12 @@ class Worker:
 
     def __init__(self) -> None:
         self.passes: list[int] = []
+        self.origins: list[object] = []
         self.error: Exception | None = None
         self.intake = Intake(make_codec(KEYS, RULES), self.work)
 
-    def work(self, payload: bytes, scan: Scan) -> Receipt:
+    def work(self, payload: bytes, scan: Scan, origin: object) -> Receipt:
+        self.origins.append(origin)
         if self.error:
             raise self.error
         bad = int((scan.spans["flags"] & Flag.INVALID_ID != 0).sum())

@@ -53,11 +53,12 @@ LAYERS = {
     "langfuse": 5,
     "outputs": 5,
     "selfreport": 5,
+    "tenants": 5,
 }
 EDGE = 4
 OWNERS = {
     "grpc": {"receivers/grpc.py", "exporters/otlp.py", "exporters/retry.py"},
-    "aiohttp": {"receivers/http.py", "receivers/body.py", "exporters/http.py", "admin.py", "langfuse/http.py"},
+    "aiohttp": {"receivers/http.py", "receivers/body.py", "receivers/standin.py", "exporters/http.py", "admin.py", "langfuse/http.py"},
     "uvloop": {"app.py"},
     "prometheus_client": {"exporters/prometheus.py", "exporters/series.py"},
     "yaml": {"configlines.py"},

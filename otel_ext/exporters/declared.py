@@ -85,6 +85,15 @@ METRICS: Final = (
     Declared(semconv.REFUSED_SPANS, "counter", "spans", _RECEIVER_LABELS, "Spans refused."),
     Declared(semconv.SENT_SPANS, "counter", "spans", ("exporter",), "Spans that the destination took."),
     Declared(semconv.SEND_FAILED_SPANS, "counter", "spans", ("exporter",), "Spans that the destination did not take."),
+    Declared(semconv.SENT_SCORES, "counter", "scores", ("exporter",), "Scores that the destination took."),
+    Declared(semconv.SEND_FAILED_SCORES, "counter", "scores", ("exporter",), "Scores given up: refused, or the lane was full."),
+    Declared(
+        semconv.STAND_IN_REQUESTS,
+        "counter",
+        "requests",
+        ("outcome",),
+        "Requests passed on to the Langfuse server, by the class of its status or by why there was none.",
+    ),
     Declared(semconv.QUEUE_SIZE, "gauge", "batches", ("exporter",), "Batches that wait for the destination."),
     Declared(semconv.QUEUE_CAPACITY, "gauge", "batches", ("exporter",), "Batches that may wait for the destination."),
 )

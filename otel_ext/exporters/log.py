@@ -50,7 +50,8 @@ class MemoryLog:
     def append(self, record: Record) -> None:
         """Keep *record*; raises Overloaded and keeps nothing when full."""
         self.check()
-        for reader, payload, spans in zip(self._readers, record.payloads, record.spans, strict=True):
+        # a record may end before the last reader: there is nothing for those that follow
+        for reader, payload, spans in zip(self._readers, record.payloads, record.spans, strict=False):
             if payload:
                 reader.push(payload, spans)
 

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 class ScoreOptions:
     """`scores_max` findings wait at most. `environment` must be that of the spans: the UI's filter hides the score otherwise."""
 
+    name: str = "langfuse_scores"
     environment: str = "default"
     scores_max: int = SCORES_MAX
     concurrency: int = 2
@@ -77,7 +78,7 @@ class LangfuseScores:
     @property
     def name(self) -> str:
         """The label."""
-        return "langfuse_scores"
+        return self._options.name
 
     @property
     def queue_size(self) -> int:

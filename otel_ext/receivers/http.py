@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,10 +13,11 @@ from typing import Final
 from aiohttp import web
 
 from otel_ext.errors import MalformedPayload
-from otel_ext.model import Consumer, Receipt
+from otel_ext.model import Caller, Consumer, Receipt
 from otel_ext.receivers.body import read_body
 from otel_ext.receivers.endpoint import ListenError, server_context, split_endpoint
 from otel_ext.receivers.limits import InFlight
+from otel_ext.receivers.standin import StandIn
 from otel_ext.receivers.stats import ReceiverStats
 from otel_ext.receivers.status import (
     OtherSignalError,
@@ -29,7 +32,8 @@ from otel_ext.receivers.status import (
 from otel_ext.settings import ServerTls
 from otel_ext.wire import otlp_json
 
-TRACES: Final = ("/v1/traces", "/api/public/otel/v1/traces")  # the second is where Langfuse SDKs send
+LANGFUSE_TRACES: Final = "/api/public/otel/v1/traces"  # where Langfuse SDKs send
+TRACES: Final = ("/v1/traces", LANGFUSE_TRACES)
 OTHER_SIGNALS: Final = {
     "/v1/metrics": "metrics",
     "/v1/logs": "logs",
@@ -62,7 +66,7 @@ class HttpReceiver:
 
     A body may be *max_recv_bytes* long, as sent and inflated, and must arrive within *read_timeout_s*. A connection on which no request is
     complete in its headers for *idle_timeout_s* is closed. All requests in flight may hold *in_flight_bytes* (default: four of the
-    largest); one more is refused with a retry delay.
+    largest); one more is refused with a retry delay. Where there is a *stand_in*, it answers what else a Langfuse server serves.
     """
 
     def __init__(
@@ -76,8 +80,10 @@ class HttpReceiver:
         read_timeout_s: float = READ_TIMEOUT_S,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
         tls: ServerTls | None = None,
+        stand_in: StandIn | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self.stand_in = stand_in
         self.port = 0
         self._limit_bytes = max_recv_bytes
         self._consumer = consumer
@@ -111,6 +117,8 @@ class HttpReceiver:
             self._listener = await loop.create_server(connection, host or None, port, backlog=1024, ssl=secured)
         except OSError as error:
             raise ListenError("OTLP/HTTP", self.endpoint, error.strerror or type(error).__name__) from error
+        if self.stand_in:
+            await self.stand_in.start()
         self._server = server
         self.port = self._listener.sockets[0].getsockname()[1]
         return self.port
@@ -122,26 +130,31 @@ class HttpReceiver:
         self._listener.close()
         self._server.pre_shutdown()
         await self._server.shutdown(grace_s)
+        if self.stand_in:
+            await self.stand_in.stop()
         self._listener = self._server = None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = _SLASHES.sub("/", request.path)
+        if self.stand_in and path not in TRACES and self.stand_in.takes(path):
+            return await self.stand_in.answer(request)
         encoding = _ENCODINGS.get(request.content_type)
         try:
-            _check_target(request)
+            _check_target(request, path)
             if encoding is None:
                 raise WrongMediaError(f"the content type is not supported; {' and '.join(_ENCODINGS)} are")
-            receipt = await self._take(request, encoding)
+            receipt = await self._take(request, encoding, _caller(request) if path == LANGFUSE_TRACES else None)
             body = encoding.success(receipt)
         except Exception as error:
             return self.refusal(error, encoding)
         self._stats.accept(receipt)
         return web.Response(body=body, content_type=encoding.media)
 
-    async def _take(self, request: web.BaseRequest, encoding: _Encoding) -> Receipt:
+    async def _take(self, request: web.BaseRequest, encoding: _Encoding, caller: Caller | None) -> Receipt:
         with self._in_flight.hold() as hold:
             body = await read_body(request, self._limit_bytes, self._read_timeout_s, hold)
             payload = encoding.to_protobuf(body)
-            receipt = await self._consumer.consume(payload)
+            receipt = await (self._consumer.consume(payload, caller) if caller else self._consumer.consume(payload))
         if encoding is _JSON and not payload and b"resource_spans" in body:
             # Unknown keys MUST be ignored, but a whole request lost without a word helps nobody: a warning, as the specification allows.
             return replace(
@@ -163,15 +176,26 @@ class HttpReceiver:
         return web.Response(status=refusal.rule.http, body=encoding.refusal(refusal), content_type=encoding.media, headers=headers)
 
 
-def _check_target(request: web.BaseRequest) -> None:
+def _check_target(request: web.BaseRequest, path: str) -> None:
     """Raises UnknownPathError, OtherSignalError or WrongMethodError. The sentences do not repeat the path: it is the sender's text."""
-    path = _SLASHES.sub("/", request.path)
     if path in OTHER_SIGNALS:
         raise OtherSignalError(OTHER_SIGNALS[path])
     if path not in TRACES:
         raise UnknownPathError(f"nothing is served on this path; traces are taken on {' and '.join(TRACES)}")
     if request.method != "POST":
         raise WrongMethodError("traces are sent with POST")
+
+
+def _caller(request: web.BaseRequest) -> Caller | None:
+    """The key pair in a Basic authorization; None where there is none that can be read."""
+    kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        return None
+    try:
+        public_key, colon, secret_key = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return Caller(public_key, secret_key) if colon and public_key and secret_key else None
 
 
 class _Connection(web.RequestHandler):

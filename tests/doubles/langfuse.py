@@ -23,6 +23,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.doubles.langfuse_api import ApiRefusalError, LangfuseApi
 from tests.doubles.langfuse_read import ReadApi, Refusal
 
 SPANS = "/api/public/otel/v1/traces"
@@ -75,16 +76,22 @@ class LangfuseDouble:
     score_form: str = "object"
     delay_s: float = 0.0
     port: int = 0
+    api: LangfuseApi = field(init=False)
     spans: dict[tuple[str, str], StoredSpan] = field(default_factory=dict)
     arrivals: Counter[tuple[str, str]] = field(default_factory=Counter)  # how often each span was accepted
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     score_posts: list[dict[str, Any]] = field(default_factory=list)  # every accepted one, updates too
     requests: list[Request] = field(default_factory=list)
     read: ReadApi = field(init=False)
+    projects: dict[str, tuple[str, str]] = field(default_factory=dict)  # more projects: secret key -> name and public key
+    project_of: dict[tuple[str, str], str] = field(default_factory=dict)  # name of the project that a span was stored in
+    score_projects: dict[str, str] = field(default_factory=dict)  # the same of a score, by id
     _failures: dict[str, list[_RefusalError]] = field(default_factory=lambda: {"spans": [], "scores": []})
     _runner: web.AppRunner | None = None
+    _project: str = ""  # of the request at work
 
     def __post_init__(self) -> None:
+        self.api = LangfuseApi(self._project_of_request, self._take_batched_score, lambda: self.host)
         self.read = ReadApi(self.spans, self.scores, self._authorize_read)
 
     @property
@@ -97,6 +104,7 @@ class LangfuseDouble:
         app.router.add_route("*", SPANS, self._spans_route)
         app.router.add_route("*", SCORES, self._scores_route)
         app.add_routes(self.read.routes())
+        app.add_routes(self.api.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
@@ -127,7 +135,7 @@ class LangfuseDouble:
             # MID: other methods -> 405.
             if request.method != "POST":
                 raise _RefusalError(405, {"message": "Method not allowed", "error": "MethodNotAllowedError"})
-            self._authenticate(request.headers.get("Authorization"))
+            self._project = self._authenticate(request.headers.get("Authorization"))
             status, answer = self._take_spans(request, body) if lane == "spans" else self._take_scores(request, body)
         except _RefusalError as refusal:
             status = refusal.status
@@ -145,7 +153,8 @@ class LangfuseDouble:
         except _RefusalError as refusal:
             raise Refusal(refusal.status, refusal.body) from None
 
-    def _authenticate(self, header: str | None) -> None:
+    def _authenticate(self, header: str | None) -> str:
+        """The name of the project whose secret key it is; "" for the first."""
         # CAR, AUT: 401 without a header or with an unknown key; the secret's hash decides, a public key that differs is only logged.
         if not header:
             raise _RefusalError(401, {"message": "No authorization header"})
@@ -157,8 +166,23 @@ class LangfuseDouble:
             secret = base64.b64decode(rest, validate=True).decode().split(":")[1]
         except (ValueError, IndexError):
             secret = ""
-        if kind != "Basic" or secret != self.secret_key:
+        if kind != "Basic" or secret not in (self.secret_key, *self.projects):
             raise _RefusalError(401, {"message": "Invalid credentials. Confirm that you've configured the correct host."})
+        return self.projects[secret][0] if secret in self.projects else ""
+
+    def _project_of_request(self, request: web.Request) -> tuple[str, str]:
+        try:
+            name = self._authenticate(request.headers.get("Authorization"))
+        except _RefusalError as refusal:
+            raise ApiRefusalError(refusal.status, refusal.body) from None
+        return name, next((key for project, key in self.projects.values() if project == name), self.public_key)
+
+    def _take_batched_score(self, score: dict[str, Any], project: str) -> list[Any]:
+        self._project = project
+        faults: list[Any] = _score_faults(score)
+        if not faults:
+            self._store(score)
+        return faults
 
     def _take_spans(self, request: web.Request, body: bytes) -> tuple[int, dict[str, Any]]:
         version = request.headers.get("x-langfuse-ingestion-version")
@@ -177,6 +201,7 @@ class LangfuseDouble:
         for span in stored:
             key = (span.trace_id, span.span_id)
             self.spans[key] = span
+            self.project_of[key] = self._project
             self.arrivals[key] += 1
         # RTE: 200 with the JSON of the queued job, also for protobuf; {} where there was nothing.
         return 200, {"id": "1", "name": "otel-ingestion-job", "data": {"publicKey": self.public_key}} if stored else {}
@@ -207,6 +232,7 @@ class LangfuseDouble:
         fixed = {name: self.scores[key][name] for name in ("traceId", "environment") if key in self.scores and name in self.scores[key]}
         self.scores[key] = {**self.scores.get(key, {}), **score, **fixed}
         self.score_posts.append(score)
+        self.score_projects[str(key)] = self._project
         return str(key)
 
 

@@ -238,6 +238,16 @@ class Endpoints:
         finally:
             connection.close()
 
+    def ask(self, method: str, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+        """One request without a body over HTTP: status, body, headers."""
+        connection = http.client.HTTPConnection(self.http, timeout=PATIENCE_S)
+        try:
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(), dict(answer.getheaders())
+        finally:
+            connection.close()
+
     def export(self, body: bytes, media: str = "application/x-protobuf") -> None:
         """One request over HTTP that must be taken whole."""
         status, answer, _ = self.post(body, media)

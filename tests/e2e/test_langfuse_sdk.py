@@ -18,6 +18,7 @@ from tests.e2e.kit import attributes_of, keys_of, new_trace, until
 def recorded(rig: Rig) -> str:
     """One run of an agent; its trace id."""
     trace_id = new_trace().hex()
+    rig.langfuse.projects["sk-lf-app"] = ("app", "pk-lf-app")
     base_url = f"http://{rig.sidecar.http}/"
     client = LangfuseClient(public_key="pk-lf-app", secret_key="sk-lf-app", base_url=base_url, tracer_provider=TracerProvider())
     with (
@@ -75,9 +76,12 @@ def test_what_the_sdk_records_is_judged(rig: Rig, recorded: str) -> None:
     assert (line["rule"], line["evidence"]["tool"], line["conversation"]) == ("loop/identical_calls", "search", "s-1")
 
 
-def test_the_senders_keys_go_no_further(rig: Rig, recorded: str) -> None:
-    """Langfuse is asked with the configured keys, not with the application's; the application's are nowhere in what we say."""
+def test_the_senders_keys_decide_the_project_and_are_told_nobody(rig: Rig, recorded: str) -> None:
+    """Spans and findings are in the application's project; its keys are nowhere in what we say."""
     assert {request.status for request in rig.langfuse.requests} == {200}
+    assert {rig.langfuse.project_of[recorded, span_id] for span_id in rig.langfuse.of(recorded)} == {"app"}
+    until(lambda: rig.langfuse.scores_of(recorded), "the score")
+    assert {rig.langfuse.score_projects[score["id"]] for score in rig.langfuse.scores_of(recorded)} == {"app"}
     pages: list[Callable[[], str]] = [
         lambda: rig.sidecar.stderr,
         lambda: rig.sidecar.get("/metrics")[1],

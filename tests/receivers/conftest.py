@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 
 from otel_ext.errors import MalformedPayload
-from otel_ext.model import Receipt
+from otel_ext.model import Caller, Receipt
 from otel_ext.receivers.grpc import EXPORT, GrpcReceiver
 from otel_ext.receivers.http import HttpReceiver
 from otel_ext.receivers.stats import ReceiverStats, TransportStats
@@ -34,9 +34,11 @@ class Recorder:
         self.error: BaseException | None = None
         self.receipt: Receipt | None = None
         self.gate: asyncio.Event | None = None
+        self.callers: list[Caller | None] = []
         self._arrivals = asyncio.Semaphore(0)
 
-    async def consume(self, payload: bytes) -> Receipt:
+    async def consume(self, payload: bytes, caller: Caller | None = None) -> Receipt:
+        self.callers.append(caller)
         assert type(payload) is bytes
         if self.gate:
             self._arrivals.release()
