@@ -44,7 +44,10 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One destination. Ages in seconds, None: it never took anything; sizes in batches; `last_error` is a short label, never payload."""
+    """One destination. Ages in seconds, None: it never took anything; sizes in batches; `last_error` is a short label, never payload.
+
+    Without one that is not `essential` we are ready all the same: a rate limit on scores must not keep spans away.
+    """
 
     name: str
     ready: bool
@@ -52,12 +55,13 @@ class Row:
     queue_capacity: int
     last_success_age_s: float | None = None
     last_error: str = ""
+    essential: bool = True
 
 
 class AdminServer:
     """Serves `host:port` (port 0: any free one). *now* is a monotonic clock in seconds, for the uptime, which runs from `start`.
 
-    *health* and *ready* are called at every request, on the event loop; ready means that every row is, so without rows we are.
+    *health* and *ready* are called at every request, on the event loop; ready means that every essential row is.
     """
 
     def __init__(
@@ -114,7 +118,7 @@ class AdminServer:
 
     async def _get_ready(self, _: web.Request) -> web.Response:
         rows = self._ready()
-        ready = all(row.ready for row in rows)
+        ready = all(row.ready for row in rows if row.essential)
         destinations = [asdict(row) | {"last_error": row.last_error[:ERROR_LENGTH_MAX]} for row in rows]
         return web.json_response({"ready": ready, "destinations": destinations}, status=200 if ready else 503)
 

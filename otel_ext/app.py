@@ -229,8 +229,9 @@ class Sidecar:
         return Health(version=__version__, codec=CODEC)
 
     def _ready(self) -> list[Row]:
-        everything: list[Delivery | Lane] = [*(output.delivery for output in self.outputs), *self.lanes]
-        return [_row(each, self.runtime.now_ns()) for each in everything]
+        now_ns = self.runtime.now_ns()
+        spans = [_row(output.delivery, now_ns, essential=True) for output in self.outputs]
+        return [*spans, *(_row(lane, now_ns, essential=False) for lane in self.lanes)]
 
 
 def pricing(settings: Settings, codec: Codec) -> Pricing:
@@ -271,7 +272,7 @@ def _http_receiver(section: HttpSection, consumer: Sidecar, stats: ReceiverStats
     return HttpReceiver(section.endpoint, section.max_recv_bytes, consumer, stats, tls=section.tls, stand_in=stand_in)
 
 
-def _row(delivery: Delivery | Lane, now_ns: int) -> Row:
+def _row(delivery: Delivery | Lane, now_ns: int, *, essential: bool) -> Row:
     stats = delivery.stats
     age_s = round((now_ns - stats.last_success_ns) / NS_PER_S, 3) if stats.last_success_ns else None
     return Row(
@@ -281,6 +282,7 @@ def _row(delivery: Delivery | Lane, now_ns: int) -> Row:
         queue_capacity=delivery.queue_capacity,
         last_success_age_s=age_s,
         last_error=stats.last_error,
+        essential=essential,
     )
 
 
