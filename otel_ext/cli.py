@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -74,9 +75,25 @@ def _parser() -> argparse.ArgumentParser:
     link.add_argument("trace_id", metavar="TRACE_ID")
     link.add_argument("--config", metavar="F", help="whose `links` say where the systems are, and where learned ids are kept")
     link.set_defaults(command=_link)
+    _add_prices(commands.add_parser("prices", help="what model calls cost").add_subparsers(required=True, metavar="COMMAND"))
     version = commands.add_parser("version", help="version, codec in use, optional parts")
     version.set_defaults(command=_version)
     return parser
+
+
+def _add_prices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    show = commands.add_parser("show", help="the price that holds for a model, and where it comes from")
+    show.add_argument("model", metavar="MODEL", help="as spans name it")
+    show.add_argument("--config", metavar="F", help="whose `prices` go first")
+    show.set_defaults(command=_show_price)
+    push = commands.add_parser("push", help="create the model definitions that a Langfuse project lacks")
+    push.add_argument("--config", metavar="F", help="whose `prices` go first, and whose `exporters.langfuse` says where")
+    push.add_argument("--host", help="of Langfuse; default: the configuration's, else LANGFUSE_BASE_URL or LANGFUSE_HOST")
+    push.add_argument("--public-key", help="default: the configuration's, else LANGFUSE_PUBLIC_KEY")
+    push.add_argument("--secret-key", help="default: the configuration's, else LANGFUSE_SECRET_KEY")
+    push.add_argument("--match", metavar="REGEX", default="", help="only models in whose name it finds something")
+    push.add_argument("--yes", action="store_true", help="create them; without it nothing is changed")
+    push.set_defaults(command=_push_prices)
 
 
 def settings_from(path: str | None) -> Settings:
@@ -125,8 +142,11 @@ def _scan(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     from otel_ext.configadvice import advice
+    from otel_ext.pricelist import price_list
 
-    unwise = advice(_loaded(arguments.file), lambda path: Path(path).is_file())
+    loaded = _loaded(arguments.file)
+    price_list(loaded.settings.prices)
+    unwise = advice(loaded, lambda path: Path(path).is_file())
     for each in unwise:
         print(f"warning: {each}", file=sys.stderr)
     print(f"{arguments.file}: good" + (f", {len(unwise)} warning{'s'[: len(unwise) > 1]}" if unwise else ""))
@@ -176,6 +196,25 @@ def _pair_of(given: str, store: str) -> tuple[str, str]:
         if known is not None and (pair := known.find(each)):
             return pair
     return (lower, lower) if is_otel else ("", given)
+
+
+def _show_price(arguments: argparse.Namespace) -> int:
+    from otel_ext.pricecommands import show
+    from otel_ext.pricelist import price_list
+
+    lines = show(price_list(settings_from(arguments.config).prices), arguments.model, time.time_ns())
+    print("\n".join(lines) if lines else f"{arguments.model}: no price is known; add one under prices.models")
+    return 0 if lines else 1
+
+
+def _push_prices(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from otel_ext.pricecommands import Target, push
+
+    settings = settings_from(arguments.config)
+    target = Target.of(settings.exporters.langfuse, arguments.host, arguments.public_key, arguments.secret_key, os.environ)
+    return asyncio.run(push(settings, target, arguments.match, sys.stdout, time.time_ns(), really=arguments.yes))
 
 
 def _version(_arguments: argparse.Namespace) -> int:

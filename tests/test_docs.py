@@ -18,6 +18,7 @@ from otel_ext.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 IN_PROCESS = (ROOT / "docs" / "in-process.md").read_text()
 KEYS = {"LANGFUSE_PUBLIC_KEY": "pk", "LANGFUSE_SECRET_KEY": "sk"}
 
@@ -36,16 +37,20 @@ def test_every_command_is_documented() -> None:
     """And none that is documented is missing."""
     known = next(action.choices for action in _parser()._actions if action.choices)
     assert known is not None
-    assert set(re.findall(r"`otel-ext ([a-z-]+)", README)) == set(known)
+    written = README + "".join(page.read_text() for page in PAGES)
+    assert set(re.findall(r"(?:`|^)otel-ext ([a-z-]+)", written, re.MULTILINE)) == set(known)
 
 
-@pytest.mark.parametrize("text", blocks(README, "yaml"))
+CONFIGURATIONS = [text for page in [ROOT / "README.md", ROOT / "docs" / "prices.md"] for text in blocks(page.read_text(), "yaml")]
+
+
+@pytest.mark.parametrize("text", CONFIGURATIONS)
 def test_configurations_load(text: str) -> None:
     """Every YAML block is a configuration without faults."""
     assert isinstance(load(text, KEYS), Settings)
 
 
-@pytest.mark.parametrize("text", blocks(README, "yaml"))
+@pytest.mark.parametrize("text", CONFIGURATIONS)
 def test_configurations_serve(text: str, tmp_path: Path) -> None:
     """The sidecar starts with it, and stops when told to."""
     address = "{endpoint: '127.0.0.1:0'}"

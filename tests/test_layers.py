@@ -52,6 +52,7 @@ LAYERS = {
     "inprocess": 5,
     "langfuse": 5,
     "outputs": 5,
+    "pricecommands": 5,
     "selfreport": 5,
     "tenants": 5,
 }

@@ -210,8 +210,8 @@ def model_request(definition: ModelDefinition) -> dict[str, Any]:
 
 
 def _tier_request(priority: int, tier: PricingTier) -> dict[str, Any]:
-    # All buckets of input count: what was read from a cache makes a context long too.
-    condition = {"usageDetailPattern": "^input", "operator": "gt", "value": tier.above, "caseSensitive": False}
+    # All buckets of input count together, whatever an SDK calls them: what was read from a cache makes a context long too.
+    condition = {"usageDetailPattern": "input|prompt|cache", "operator": "gt", "value": tier.above, "caseSensitive": False}
     return {
         "name": tier.name,
         "isDefault": tier.above is None,

@@ -35,6 +35,7 @@ def _models(provider: Mapping[str, Any]) -> Iterator[Model]:
             checked=raw["checked"],
             note=raw.get("note", ""),
             stem=_stem(raw["match"]),
+            example=raw.get("example", raw["name"]),
         )
 
 

@@ -52,7 +52,7 @@ class Model:
 
     `tiers` ascend, the first is for all calls (above -1). `hours` are (from, to) in UTC, Monday to Friday. `checked` is the day on which
     the price was last seen at `source`. `own`: a user's, it goes before those that came with the package. `stem` is in every name that
-    fits, in lower case: most patterns are never compiled, which takes a millisecond each.
+    fits, in lower case: most patterns are never compiled, which takes a millisecond each. `example` is a name that fits.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Model:
     note: str = ""
     own: bool = False
     stem: str = ""
+    example: str = ""
 
     def fits(self, name: str) -> bool:
         """The price is for models of that name."""

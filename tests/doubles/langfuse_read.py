@@ -68,6 +68,7 @@ class ReadApi:
     version: str = ""
     blind: int = 0
     models: list[dict[str, Any]] = field(default_factory=list)
+    refuse: set[str] = field(default_factory=set)  # names of models that are not taken
     metrics: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)  # paths with queries, in order
     _failures: list[Refusal] = field(default_factory=list)
@@ -209,6 +210,8 @@ class ReadApi:
 
     async def _create_model(self, request: web.Request) -> dict[str, Any]:
         body = await request.json()
+        if body.get("modelName") in self.refuse:
+            raise Refusal(400, {"message": "Invalid request data", "error": ["told to refuse"]})
         if faults := _model_faults(body, {model["modelName"] for model in self.models if not model["isLangfuseManaged"]}):
             raise Refusal(400, {"message": "Invalid request data", "error": faults})
         model = {**body, "id": f"model-{len(self.models)}", "isLangfuseManaged": False}

@@ -48,6 +48,12 @@ def test_no_two_patterns_fit_one_name(prices: PriceList) -> None:
         assert len(patterns) == 1, name
 
 
+@pytest.mark.parametrize("model", builtin(), ids=lambda model: f"{model.name}{model.start}{model.hours}")
+def test_an_example_fits_its_own_pattern_alone(prices: PriceList, model: Model) -> None:
+    """What is asked of other price lists on behalf of a price."""
+    assert {each.pattern for each in prices.matches(model.example)} == {model.pattern}
+
+
 def test_prices_of_one_pattern_differ_in_time(prices: PriceList) -> None:
     """Two prices of one pattern have different starts or hours: one of them always is the one."""
     seen = defaultdict(list)
