@@ -72,7 +72,7 @@ async def test_push_changes_nothing_by_default(server: LangfuseDouble) -> None:
 
 
 async def test_push_creates_what_is_missing_once(server: LangfuseDouble) -> None:
-    """Definitions that the server takes: a pattern, a price for every bucket of tokens, a tier for long contexts; the next run finds them."""
+    """What the server takes: a pattern, a price for every bucket of tokens, a tier for long contexts; the next run finds them."""
     done = await push(server, "--yes")
     text = done.stdout.decode()
     assert (done.returncode, done.stderr) == (0, b"")
