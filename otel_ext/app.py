@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
 
 from yarl import URL
 
@@ -39,17 +38,17 @@ from otel_ext.receivers import ListenError, ReceiverStats
 from otel_ext.receivers.grpc import GrpcReceiver
 from otel_ext.receivers.http import HttpReceiver
 from otel_ext.receivers.standin import StandIn, StandInOptions
+from otel_ext.ruleload import load_rules
 from otel_ext.selfreport import readings
 from otel_ext.settings import NS_PER_S, Settings
 from otel_ext.settings import HttpReceiver as HttpSection
+from otel_ext.stores import Stores
 from otel_ext.tenants import Tenant
 from otel_ext.wire import NATIVE, Codec, make_codec
 from otel_ext.wire.table import Limits, Scan
 
 TICK_S = 0.2
 TICKS_PER_TRIM = 25  # a trim takes some milliseconds
-if TYPE_CHECKING:
-    from otel_ext.linkstore import LinkStore
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
 CODEC = "native" if NATIVE else "python"
@@ -66,7 +65,7 @@ class Sidecar:
         self.runtime = runtime or Runtime(now_ns=time.time_ns, sleep=asyncio.sleep, random=random.random)
         self.codec = make_codec(KEYS, RULES, Limits(names_max=settings.traces.max_names))
         exporters = settings.exporters
-        self.pipeline = Pipeline(settings, self.codec, with_llm=exporters.langfuse is not None)
+        self.pipeline = Pipeline(settings, self.codec, exporters.langfuse is not None, load_rules(settings.detect.rules))
         prometheus = exporters.prometheus
         self.metrics = Metrics(
             prometheus.max_series_per_metric if prometheus else 2_000,
@@ -76,7 +75,7 @@ class Sidecar:
             pricing=pricing(settings, self.codec),
         )
         self.stats = ReceiverStats()
-        self.link_store = _link_store(settings.links.store) if settings.links.store else None
+        self.stores = Stores(settings, self.pipeline.verdicts)
         self.on_finding: list[Callable[[Finding], None]] = [log_finding]
         self.undelivered: list[Undelivered] = []
         self.made = make_outputs(settings, self.codec, self.runtime, callers=True)
@@ -156,7 +155,7 @@ class Sidecar:
                 trim()
             try:
                 self.settle()
-                await asyncio.to_thread(self._keep_links)
+                await asyncio.to_thread(self.stores.keep, self.stores.collect())
             except Exception:
                 log.exception("a tick failed")
                 self.metrics.dropped("tick", "internal")
@@ -168,14 +167,6 @@ class Sidecar:
         except Overloaded:
             return
         self._keep(self.pipeline.tick(self.runtime.now_ns()))
-
-    def _keep_links(self) -> None:
-        """Write what was learned since the last time. On a thread: a disk may be slow."""
-        learned = self.pipeline.verdicts.book.learned
-        if not learned or self.link_store is None:
-            return
-        pairs = [learned.popleft() for _ in range(len(learned))]
-        self.link_store.add((trace_id.hex(), langfuse_id) for trace_id, langfuse_id in pairs)
 
     # -- life
 
@@ -202,9 +193,9 @@ class Sidecar:
             self._ticking.cancel()
         self._keep_last()
         try:
-            await asyncio.to_thread(self._keep_links)
+            await asyncio.to_thread(self.stores.keep, self.stores.collect(self.settings.detect.baselines.agents_max))
         except OSError as error:
-            log.warning("learned links were not kept: %s", error)
+            log.warning("what was learned was not kept: %s", error)
         left_s = max(0.1, deadline - time.monotonic())
         self.undelivered = list(await asyncio.gather(*self.made.draining(left_s)))
         await self.admin.stop()
@@ -238,13 +229,6 @@ def pricing(settings: Settings, codec: Codec) -> Pricing:
     """What the metrics need to know about cost; raises ConfigError."""
     traces = settings.traces
     return Pricing(PriceTable(price_list(settings.prices), codec.name), traces.idle_timeout / NS_PER_S, traces.max_traces)
-
-
-def _link_store(path: str) -> LinkStore:
-    """Imported where there is one: a megabyte of SQLite."""
-    from otel_ext.linkstore import LinkStore
-
-    return LinkStore(path)
 
 
 def at(endpoint: str, port: int) -> str:

@@ -124,8 +124,10 @@ def _demo(_arguments: argparse.Namespace) -> int:
 def _scan(arguments: argparse.Namespace) -> int:
     from otel_ext.offline import Scanner, Stored
     from otel_ext.report import findings_table
+    from otel_ext.ruleload import load_rules
 
-    scanner = Scanner(settings_from(arguments.config))
+    settings = settings_from(arguments.config)
+    scanner = Scanner(settings, load_rules(settings.detect.rules))
     stored = Stored(arguments.files)
     try:
         findings = scanner.findings(stored)

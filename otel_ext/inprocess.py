@@ -11,6 +11,7 @@ from otel_ext.configfile import build, load
 from otel_ext.errors import ConfigError
 from otel_ext.fanout import FanOut
 from otel_ext.model import Finding
+from otel_ext.ruleload import load_rules
 from otel_ext.sdk.processor import Processor
 from otel_ext.sdk.stats import Stats
 from otel_ext.settings import Settings
@@ -46,7 +47,7 @@ class AgentSpanProcessor(Processor):
         stats = Stats()
         wanted = settings.exporters.tempo or settings.exporters.langfuse
         sink = FanOut(settings, stats) if wanted else None
-        super().__init__(settings, on_finding=on_finding, baggage=baggage, sink=sink, stats=stats)
+        super().__init__(settings, on_finding=on_finding, baggage=baggage, sink=sink, stats=stats, rules=load_rules(settings.detect.rules))
 
     @classmethod
     def from_config(

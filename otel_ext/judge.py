@@ -17,6 +17,7 @@ from otel_ext.detectors.baselines import MILLISECONDS, MODELS, OUTPUT, TOKENS, B
 from otel_ext.detectors.loops import MaxIterations
 from otel_ext.detectors.runs import Run, RunRule, distinct, lossy
 from otel_ext.detectors.skipping import Expected
+from otel_ext.rules import OwnRule, Rule
 from otel_ext.settings import Detect
 from otel_ext.tracebook import ROW, Added, Trace, last_of
 from otel_ext.wire.steps import AGENT, LLM, TOOL, Summary
@@ -42,21 +43,24 @@ class Judge:
     settings: Detect
     name: Callable[[int], str]
     intern: Callable[[str], int]
+    rules: Sequence[Rule] = ()
+    own: tuple[OwnRule, ...] = field(init=False)  # `rules`, as they are called
     past: Baselines = field(init=False)
     _calls: tuple[StepRule, ...] = field(init=False)
     _models: tuple[StepRule, ...] = field(init=False)
     _iterations: MaxIterations = field(init=False)
     _expected: Expected = field(init=False)
     _runs: tuple[RunRule, ...] = field(init=False)
-    _off: tuple[str, ...] = field(init=False)
+    _off: tuple[tuple[str, str], ...] = field(init=False)  # globs over rule and agent
 
     def __post_init__(self) -> None:
         self._calls, self._models = call_rules(self.settings.loop), model_rules(self.settings.loop)
         self._iterations = MaxIterations(self.settings.loop.max_iterations)
         self._expected = Expected(self.settings.tool_skipping.expectations, self.name, self.intern)
         self.past = Baselines(self.settings.baselines)
-        self._runs = (self._expected, *run_rules(self.settings, self.past, self.name))
-        self._off = self.settings.off
+        self.own = tuple(OwnRule(rule, self.name) for rule in self.rules)
+        self._runs = (self._expected, *run_rules(self.settings, self.past, self.name), *self.own)
+        self._off = tuple((rule, agent or "*") for rule, _, agent in (each.partition("@") for each in self.settings.off))
 
     def steps(self, trace: Trace, added: Added, summary: Summary) -> list[Hit]:
         """Hits of the step rules for what was added. Late steps make the whole trace be judged again, in its true order."""
@@ -68,7 +72,7 @@ class Judge:
         if added.late or added.history or summary.flags & _REPEATS:
             history, fresh = (b"", trace.rows()) if added.late else (added.history, added.fresh)
             hits += self._sequence(history, fresh)
-        return self.wanted(hits)
+        return hits
 
     def _sequence(self, history: bytes, fresh: Sequence[Step]) -> list[Hit]:
         new = [step for step in fresh if step[KIND] in _STEPS]
@@ -97,6 +101,8 @@ class Judge:
     def is_clean(self, packed: bytes, agent: Step, service: int, known: Summary) -> bool:
         """No run rule has anything to say of the whole run that *packed* are, with no request open: as usual, and calls as expected."""
         key = (agent[NAME], service)
+        if self.own:
+            return False
         if not self._is_usual(key, agent, known) or any(not _called(packed, tool) for tool, _, _ in self.past.customary(key)):
             return False
         if self._expected.surely_met(agent[NAME], service, packed):
@@ -121,13 +127,11 @@ class Judge:
     def run(self, run: Run) -> Iterator[Hit]:
         """Hits of the run rules."""
         for rule in self._runs:
-            yield from self.wanted(rule.judge(run))
+            yield from rule.judge(run)
 
-    def wanted(self, hits: Iterator[Hit] | Sequence[Hit]) -> list[Hit]:
-        """*hits* without those of rules that are switched off."""
-        if not self._off:
-            return list(hits)
-        return [hit for hit in hits if not any(fnmatch.fnmatchcase(hit.rule, each) for each in self._off)]
+    def is_off(self, rule: str, agent: str) -> bool:
+        """The rule is switched off, for everybody or for this agent."""
+        return any(fnmatch.fnmatchcase(rule, off) and fnmatch.fnmatchcase(agent, of) for off, of in self._off)
 
     def learn(self, key: tuple[int, int], values: Values, tools: set[int]) -> None:
         """A run has settled: its agent's past grows by it."""

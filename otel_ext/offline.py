@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from io import BufferedIOBase, BufferedReader
 from typing import Final
@@ -13,6 +13,7 @@ from otel_ext.dialects import KEYS, RULES
 from otel_ext.errors import MalformedPayload
 from otel_ext.model import Finding
 from otel_ext.pipeline import Outcome, Pipeline
+from otel_ext.rules import Rule
 from otel_ext.settings import Settings
 from otel_ext.wire import make_codec
 from otel_ext.wire.otlp_json import to_protobuf
@@ -92,8 +93,9 @@ def _is_json(head: bytes) -> bool:
 class Scanner:
     """A pipeline over stored traces. Their own times are its clock, so that waiting and baselines work as they would have."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.pipeline = Pipeline(settings, make_codec(KEYS, RULES, Limits(names_max=settings.traces.max_names)), with_llm=False)
+    def __init__(self, settings: Settings, rules: Sequence[Rule] = ()) -> None:
+        codec = make_codec(KEYS, RULES, Limits(names_max=settings.traces.max_names))
+        self.pipeline = Pipeline(settings, codec, with_llm=False, rules=rules)
         self.spans = 0
         self.traces: set[bytes] = set()
         self._now_ns = 0

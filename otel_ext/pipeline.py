@@ -24,6 +24,7 @@ from otel_ext.dialects import Text
 from otel_ext.findings import Marked, finding_spans, mark, mark_observations
 from otel_ext.ledger import Answer, request_of
 from otel_ext.model import Finding, StepKind
+from otel_ext.rules import Rule
 from otel_ext.settings import Settings
 from otel_ext.tracebook import ROW, Trace
 from otel_ext.verdicts import Verdicts
@@ -77,6 +78,7 @@ class Pipeline:
     settings: Settings
     codec: Codec
     with_llm: bool = True
+    rules: Sequence[Rule] = ()
     dropped: dict[str, int] = field(default_factory=lambda: {"langfuse_id": 0, "wire_overflow": 0})
     verdicts: Verdicts = field(init=False)
     tree: LlmTree = field(init=False)
@@ -84,7 +86,7 @@ class Pipeline:
     _llm_links: LlmLinks = field(init=False)
 
     def __post_init__(self) -> None:
-        self.verdicts = Verdicts(self.settings, self.codec.name, self.codec.intern)
+        self.verdicts = Verdicts(self.settings, self.codec.name, self.codec.intern, self.rules)
         self.tree = LlmTree(self.settings.traces.max_tree_spans)
         self._links = SpanLinks(self.settings.links, self.codec.name)
         self._llm_links = LlmLinks(self.settings.links)

@@ -45,6 +45,10 @@ class Agent:
         """The user says something."""
         self._history.append({"role": "user", "parts": [{"type": "text", "content": text}]})
 
+    def wait(self, seconds: float) -> None:
+        """Time passes before the next step."""
+        self._now_ns += int(seconds * NS_PER_S)
+
     def chat(self, text: str = "", calls: Sequence[tuple[str, str, dict[str, object]]] = (), tokens: tuple[int, int] = (900, 60)) -> None:
         """A model call that answers with *text*, or asks for *calls* of (id, tool, arguments)."""
         parts: list[dict[str, object]] = [{"type": "text", "content": text}] if text else []

@@ -70,6 +70,8 @@ def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
     yield "pipeline", {**pipeline.dropped, **pipeline.verdicts.dropped}
     yield "tree", {"memory_full": pipeline.tree.forgotten}
     yield "baseline", {"agents_max": pipeline.verdicts.judge.past.forgotten}
+    for rule in pipeline.verdicts.judge.own:
+        yield f"verdict of {rule.own.rule}", rule.failed
 
 
 def _summed(*counts: dict[str, int]) -> dict[str, int]:

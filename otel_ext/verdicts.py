@@ -20,6 +20,7 @@ from otel_ext.detectors.runs import Request, Run, names_of, twice
 from otel_ext.judge import STEP_RULES, Judge, runs_of, started, values_of, whole_run
 from otel_ext.ledger import Answer, ask, record, settle
 from otel_ext.model import Evidence, Finding
+from otel_ext.rules import Rule
 from otel_ext.settings import NS_PER_S, Settings
 from otel_ext.tracebook import ROW, Added, FindingKey, Trace, TraceBook
 from otel_ext.wire.steps import AGENT, LLM, MCP, TOOL, Summary, summary
@@ -51,6 +52,7 @@ class Verdicts:
     settings: Settings
     name: Callable[[int], str]
     intern: Callable[[str], int]
+    rules: Sequence[Rule] = ()
     dropped: dict[str, int] = field(default_factory=lambda: {"open_requests": 0, "waiting_runs": 0})
     book: TraceBook = field(init=False)
     judge: Judge = field(init=False)
@@ -60,7 +62,7 @@ class Verdicts:
 
     def __post_init__(self) -> None:
         self.book = TraceBook(self.settings.traces)
-        self.judge = Judge(self.settings.detect, self.name, self.intern)
+        self.judge = Judge(self.settings.detect, self.name, self.intern, self.rules)
         self._iterations_max = self.settings.detect.loop.max_iterations
         self._walk_min = self.settings.detect.loop.changing_arguments - 1
 
@@ -235,6 +237,9 @@ class Verdicts:
         known = trace.given.get(key) if trace.given else None
         if known and not known.withdrawn:
             return None
+        agent = self.name(place.agent or _agent_at(trace, place.end))
+        if self.judge.is_off(hit.rule, agent):
+            return None
         tools = sorted(filter(None, map(self.name, hit.tools)))
         finding = Finding(
             time_unix_nano=place.end,
@@ -244,7 +249,7 @@ class Verdicts:
             rule=hit.rule,
             severity=hit.severity,
             message=hit.message.replace("{tool}", ", ".join(tools) or "a tool"),
-            agent=self.name(place.agent or _agent_at(trace, place.end)),
+            agent=agent,
             service=self.name(place.service),
             conversation=place.conversation,
             evidence=_named(hit, tools),

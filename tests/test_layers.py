@@ -25,6 +25,7 @@ LAYERS = {
     "detectors": 2,
     "findings": 2,
     "prices": 2,
+    "rules": 2,
     "arrivals": 3,
     "judge": 3,
     "ledger": 3,
@@ -42,6 +43,7 @@ LAYERS = {
     "pricelist": 4,
     "receivers": 4,
     "report": 4,
+    "ruleload": 4,
     "sdk": 4,
     "__init__": 5,
     "__main__": 5,
@@ -54,7 +56,9 @@ LAYERS = {
     "outputs": 5,
     "pricecommands": 5,
     "selfreport": 5,
+    "stores": 5,
     "tenants": 5,
+    "testing": 5,
 }
 EDGE = 4
 OWNERS = {

@@ -7,6 +7,7 @@ past, and stands out only where three views of it agree: a multiple of the movin
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from array import array
@@ -37,6 +38,14 @@ class Values(NamedTuple):
     milliseconds: float
     models: float
     output: float
+
+
+class State(NamedTuple):
+    """One agent's past, to be kept over a restart; `state` is JSON of our own."""
+
+    agent: str
+    service: str
+    state: str
 
 
 class Usual(NamedTuple):
@@ -100,6 +109,7 @@ class Baselines:
 
     settings: BaselineSettings
     forgotten: int = 0
+    changed: dict[Key, None] = field(default_factory=dict)  # agents that `dump` has not given since they last learned
     _agents: dict[Key, _Past] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -136,20 +146,23 @@ class Baselines:
         if past is None:
             past = self._agents[key] = _Past()
             if len(self._agents) > self.settings.agents_max:
-                del self._agents[next(iter(self._agents))]
+                oldest = next(iter(self._agents))
+                del self._agents[oldest]
+                self.changed.pop(oldest, None)
                 self.forgotten += 1
         past.learn(values, tools)
+        self.changed[key] = None
 
     # -- to survive a restart
 
-    def dump(self, name: Callable[[int], str]) -> Iterator[tuple[str, str, str]]:
-        """Agent, service and state (JSON) of each, in the order in which they were learned."""
-        for (agent, service), past in self._agents.items():
-            tools = {name(tool): count for tool, count in past.counts.items()}
-            state = [past.runs, past.mean, past.variance, list(past.recent), tools, past.counted]
-            yield name(agent), name(service), json.dumps(state)
+    def dump(self, name: Callable[[int], str], most: int) -> list[State]:
+        """The state of agents that learned something since they were last given, *most* of them at a time."""
+        keys = list(itertools.islice(self.changed, most))
+        for key in keys:
+            del self.changed[key]
+        return [State(name(agent), name(service), _written(self._agents[agent, service], name)) for agent, service in keys]
 
-    def load(self, rows: Iterable[tuple[str, str, str]], intern: Callable[[str], int]) -> int:
+    def load(self, rows: Iterable[State], intern: Callable[[str], int]) -> int:
         """Take up what `dump` gave, up to the bound; returns how many rows could not be read."""
         unread = 0
         for agent, service, state in rows:
@@ -159,6 +172,11 @@ class Baselines:
             elif len(self._agents) < self.settings.agents_max:
                 self._agents[intern(agent), intern(service)] = past
         return unread
+
+
+def _written(past: _Past, name: Callable[[int], str]) -> str:
+    tools = {name(tool): count for tool, count in past.counts.items()}
+    return json.dumps([past.runs, past.mean, past.variance, list(past.recent), tools, past.counted])
 
 
 def _restored(state: str, intern: Callable[[str], int]) -> _Past | None:

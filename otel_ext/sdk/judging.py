@@ -14,6 +14,7 @@ from otel_ext.detectors.runs import Request
 from otel_ext.dialects import Text
 from otel_ext.ledger import Answer
 from otel_ext.model import Finding, StepKind
+from otel_ext.rules import Rule
 from otel_ext.sdk.reading import LOW, Reading, reading_of
 from otel_ext.settings import Settings
 from otel_ext.tracebook import Trace
@@ -45,10 +46,10 @@ class _Ended:
 class Judging:
     """Verdicts for one processor. Any thread may call; a call from inside a call (a finalizer that ends a span) waits for its end."""
 
-    def __init__(self, settings: Settings, codec: Codec) -> None:
+    def __init__(self, settings: Settings, codec: Codec, rules: Sequence[Rule] = ()) -> None:
         skipping = replace(settings.detect.tool_skipping, settle=0)  # nothing is on its way: what ended was seen
         self.settings = replace(settings, detect=replace(settings.detect, tool_skipping=skipping))
-        self.verdicts = Verdicts(self.settings, codec.name, codec.intern)
+        self.verdicts = Verdicts(self.settings, codec.name, codec.intern, rules)
         # A finalizer may run wherever Python allocates, also in here, and end a span: a plain lock would wait for itself for ever.
         self._lock = threading.RLock()
         self._inside = False
@@ -59,7 +60,7 @@ class Judging:
         """In a child process: the lock may have been held by a thread that is not here."""
         self._lock = threading.RLock()
         if self._inside:
-            self.verdicts = Verdicts(self.settings, self.verdicts.name, self.verdicts.intern)
+            self.verdicts = Verdicts(self.settings, self.verdicts.name, self.verdicts.intern, self.verdicts.rules)
         self._inside = False
 
     @property

@@ -18,6 +18,7 @@ from otel_ext.detectors.skipping import EXPECTED
 from otel_ext.dialects import KEYS, RULES
 from otel_ext.logs import log_finding
 from otel_ext.model import Finding, StepKind
+from otel_ext.rules import Rule
 from otel_ext.sdk import calls, scopes, spans
 from otel_ext.sdk.judging import CLEAN, Judged, Judging
 from otel_ext.sdk.reading import Reader, Reading, answered, asked, reading_of
@@ -88,12 +89,13 @@ class Processor(SpanProcessor):
         sink: Sink | None = None,
         stats: Stats | None = None,
         codec: Codec | None = None,
+        rules: Sequence[Rule] = (),
     ) -> None:
         self.settings = settings
         self.stats = stats or Stats()
         self.codec = codec or make_codec(KEYS, RULES, Limits(names_max=settings.traces.max_names))
         self.reader = Reader(self.codec)
-        self._judging = Judging(settings, self.codec)
+        self._judging = Judging(settings, self.codec, rules)
         # Once a span: no property, and no call in between.
         self._trace = self._judging.trace
         self._judge = self._judging.judge
