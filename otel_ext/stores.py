@@ -31,20 +31,20 @@ class Stores:
         self.links = _links(settings.links.store) if settings.links.store else None
         baselines = settings.detect.baselines
         self.baselines = _baselines(baselines.store, baselines.agents_max) if baselines.store else None
-        self.unread = verdicts.judge.past.load(self.baselines.load(), verdicts.intern) if self.baselines else 0
+        self.unread = verdicts.judge.past.load(self.baselines.load(), verdicts.intern) if self.baselines is not None else 0
 
     def collect(self, most: int = AGENTS_A_TURN) -> News:
         """What is new, of at most *most* agents. Called where the verdicts are."""
         learned = self._verdicts.book.learned
-        pairs = [learned.popleft() for _ in range(len(learned))] if self.links else []
-        agents = self._verdicts.judge.past.dump(self._verdicts.name, most) if self.baselines else []
+        pairs = [learned.popleft() for _ in range(len(learned))] if self.links is not None else []
+        agents = self._verdicts.judge.past.dump(self._verdicts.name, most) if self.baselines is not None else []
         return News([(trace_id.hex(), langfuse_id) for trace_id, langfuse_id in pairs], agents)
 
     def keep(self, news: News) -> None:
         """Write it. Called on a thread: a disk may be slow. Raises OSError."""
-        if self.links and news.links:
+        if self.links is not None and news.links:
             self.links.add(news.links)
-        if self.baselines:
+        if self.baselines is not None:
             self.baselines.keep(news.agents)
 
 

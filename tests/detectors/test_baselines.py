@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from otel_ext.app import Sidecar
 from otel_ext.baselinestore import BaselineStore
+from otel_ext.configfile import load
 from otel_ext.detectors.baselines import MODELS, RECENT, TOKENS, TOOLS_MAX, Baselines, Values
 from otel_ext.model import Finding, Severity
 from otel_ext.settings import Baselines as BaselineSettings
@@ -167,3 +169,17 @@ def test_many_more_model_calls_than_usual() -> None:
     for number in range(30):
         run.call("search", {"q": chr(97 + number % 26) * (number + 1)}, f"result {number}")
     assert "anomaly/iterations" in last([*history(30), run])
+
+
+async def test_the_sidecar_learns_for_the_next_one(tmp_path: Path) -> None:
+    """What one process learned, the next one knows."""
+    quiet = "receivers: {grpc: null, http: null}\nadmin: {endpoint: 127.0.0.1:0}\n"
+    settings = load(f"detect: {{baselines: {{store: {tmp_path / 'b.db'}}}}}\n{quiet}", {})
+    first = Sidecar(settings)
+    await first.start()
+    for run in history(12):
+        await first.consume(run.request())
+    await first.stop()
+    second = Sidecar(settings)
+    intern = second.codec.intern
+    assert second.pipeline.verdicts.judge.past.runs((intern("clerk"), intern("test"))) == 12
