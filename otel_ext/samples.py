@@ -25,6 +25,7 @@ class Agent:
     service: str = "demo"
     step_s: float = 0.4
     expected: Sequence[str] = ()
+    model: str = MODEL
     _spans: list[bytes] = field(default_factory=list)
     _now_ns: int = 0
     _count: int = 0
@@ -57,7 +58,7 @@ class Agent:
         attributes: dict[str, encode.Value] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "openai",
-            "gen_ai.request.model": MODEL,
+            "gen_ai.request.model": self.model,
             "gen_ai.agent.name": self.name,
             "gen_ai.usage.input_tokens": tokens[0],
             "gen_ai.usage.output_tokens": tokens[1],
@@ -65,7 +66,7 @@ class Agent:
             "gen_ai.output.messages": json.dumps([output]),
         }
         self._history.append(output)
-        self._add(f"chat {MODEL}", attributes, kind=3)
+        self._add(f"chat {self.model}", attributes, kind=3)
 
     def tool(self, call: str, name: str, arguments: dict[str, object], result: str, error: str = "") -> None:
         """A tool call that was made."""
