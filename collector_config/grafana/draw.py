@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from typing import Any, Final
 
 CELL_W, CELL_H, GAP, TOP = 44, 34, 8, 44
@@ -46,8 +47,10 @@ class Box:
     h: float
 
 
-def drawn(dashboard: Mapping[str, Any], panels: Iterable[Mapping[str, Any]], data: Mapping[str, list[list[Series]]]) -> str:
-    """The SVG. *data*: by panel title, the series of each of its targets; a panel without an entry is left out."""
+def drawn(
+    dashboard: Mapping[str, Any], panels: Iterable[Mapping[str, Any]], data: Mapping[str, list[list[Series]]], window: tuple[float, float]
+) -> str:
+    """The SVG. *data*: by panel title, the series of each of its targets; a panel without an entry is left out. *window*: from and to."""
     shown = [panel for panel in panels if panel["title"] in data]
     boxes = [_box(panel) for panel in shown]
     height = max(box.y + box.h for box in boxes) + GAP
@@ -55,7 +58,7 @@ def drawn(dashboard: Mapping[str, Any], panels: Iterable[Mapping[str, Any]], dat
     parts = [f'<rect class="page" width="{width}" height="{height:g}"/>', _text(GAP * 2, 28, dashboard["title"], "head")]
     parts.append(_text(width - GAP * 2, 28, LABEL, "small", "end"))
     for panel, box in zip(shown, boxes, strict=True):
-        parts += _panel(panel, box, data[panel["title"]])
+        parts += _panel(panel, box, data[panel["title"]], window)
     body = "\n".join(parts)
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:g}" role="img">\n<style>{STYLE}</style>\n{body}\n</svg>\n'
 
@@ -66,11 +69,16 @@ def _box(panel: Mapping[str, Any]) -> Box:
     return Box(x, y, at["w"] * CELL_W - GAP, at["h"] * CELL_H - GAP)
 
 
-def _panel(panel: Mapping[str, Any], box: Box, data: list[list[Series]]) -> list[str]:
+def _panel(panel: Mapping[str, Any], box: Box, data: list[list[Series]], window: tuple[float, float]) -> list[str]:
     frame = f'<rect class="panel" x="{box.x:g}" y="{box.y:g}" width="{box.w:g}" height="{box.h:g}" rx="3"/>'
     inner = Box(box.x + 12, box.y + 30, box.w - 24, box.h - 40)
     unit = panel["fieldConfig"]["defaults"].get("unit", "short")
-    body = _KINDS[panel["type"]](panel, inner, data, unit) if any(data) else [_text(inner.x, inner.y + 20, "No data", "small")]
+    if not any(data):
+        body = [_text(inner.x, inner.y + 20, "No data", "small")]
+    elif panel["type"] == "timeseries":
+        body = _lines(panel, inner, data, unit, window)
+    else:
+        body = _KINDS[panel["type"]](panel, inner, data, unit)
     return [frame, _text(box.x + 12, box.y + 20, panel["title"], "title"), *body]
 
 
@@ -82,7 +90,7 @@ def _stat(panel: Mapping[str, Any], box: Box, data: list[list[Series]], unit: st
     return [f'<text class="big" {place} style="fill:{NAMED[color]}">{escape(told(value, unit))}</text>']
 
 
-def _lines(panel: Mapping[str, Any], box: Box, data: list[list[Series]], unit: str) -> list[str]:
+def _lines(panel: Mapping[str, Any], box: Box, data: list[list[Series]], unit: str, window: tuple[float, float]) -> list[str]:
     series = [each for target in data for each in target]
     custom = panel["fieldConfig"]["defaults"].get("custom", {})
     stacked = custom.get("stacking", {}).get("mode") == "normal"
@@ -90,11 +98,12 @@ def _lines(panel: Mapping[str, Any], box: Box, data: list[list[Series]], unit: s
     times = sorted({time for each in series for time, _ in each.points})
     tops = _stack(series) if stacked else [list(each.points) for each in series]
     high = _round_up(max((value for points in tops for _, value in points if math.isfinite(value)), default=1) or 1)
-    parts = _axes(plot, times, high, unit)
+    scale = Scale(plot, *window, high)
+    parts = _axes(scale, unit)
     bases = [[(time, 0.0) for time in times], *tops[:-1]] if stacked else tops
     for index, (each, points, base) in enumerate(zip(series, tops, bases, strict=True)):
         color = _color(panel, each.name, index)
-        draw = _bars(plot, points, dict(base), times, high, color) if stacked else _path(plot, points, times, high, color)
+        draw = _bars(scale, points, dict(base), _step(times), color) if stacked else _path(scale, points, color)
         parts.append(draw)
     return parts + _legend(panel, series, Box(box.x, box.y + box.h - 10, box.w, 12))
 
@@ -109,41 +118,54 @@ def _stack(series: Sequence[Series]) -> list[list[tuple[float, float]]]:
     return tops
 
 
-def _axes(plot: Box, times: Sequence[float], high: float, unit: str) -> list[str]:
-    parts = []
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where a time and a value are, in pixels."""
+
+    plot: Box
+    begin: float
+    end: float
+    high: float
+
+    def at(self, time: float, value: float) -> tuple[float, float]:
+        """Across and down."""
+        share = (time - self.begin) / (self.end - self.begin)
+        return self.plot.x + self.plot.w * share, self.plot.y + self.plot.h * (1 - min(value, self.high) / self.high)
+
+
+def _step(times: Sequence[float]) -> float:
+    """Seconds from one point to the next."""
+    return min((later - time for time, later in pairwise(times)), default=60.0)
+
+
+def _axes(scale: Scale, unit: str) -> list[str]:
+    plot, parts = scale.plot, []
     for step in range(5):
         y = plot.y + plot.h * (1 - step / 4)
         parts.append(f'<line class="grid" x1="{plot.x:g}" x2="{plot.x + plot.w:g}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(_text(plot.x - 6, y + 4, told(high * step / 4, unit), "small", "end"))
+        parts.append(_text(plot.x - 6, y + 4, told(scale.high * step / 4, unit), "small", "end"))
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        ago_s = (times[-1] - times[0]) * (1 - share)
+        ago_s = (scale.end - scale.begin) * (1 - share)
         anchor = "start" if share == 0 else "end" if share == 1 else "middle"
         parts.append(_text(plot.x + plot.w * share, plot.y + plot.h + 14, f"-{ago_s / 60:.3g} min" if ago_s else "now", "small", anchor))
     return parts
 
 
-def _at(plot: Box, time: float, value: float, times: Sequence[float], high: float) -> tuple[float, float]:
-    span = max(times[-1] - times[0], 1)
-    return plot.x + plot.w * (time - times[0]) / span, plot.y + plot.h * (1 - min(value, high) / high)
-
-
-def _path(plot: Box, points: Sequence[tuple[float, float]], times: Sequence[float], high: float, color: str) -> str:
-    known = [_at(plot, time, value, times, high) for time, value in points if math.isfinite(value)]
+def _path(scale: Scale, points: Sequence[tuple[float, float]], color: str) -> str:
+    known = [scale.at(time, value) for time, value in points if math.isfinite(value)]
     if not known:
         return ""
     return f'<polyline class="line" stroke="{color}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in known)}"/>'
 
 
-def _bars(
-    plot: Box, points: Sequence[tuple[float, float]], base: Mapping[float, float], times: Sequence[float], high: float, color: str
-) -> str:
-    width = max(1.0, plot.w / max(len(times), 1) * 0.8)
+def _bars(scale: Scale, points: Sequence[tuple[float, float]], base: Mapping[float, float], step_s: float, color: str) -> str:
+    """Each bar ends at its time: it counts what came in the step before."""
     marks = []
     for time, value in points:
-        x, y = _at(plot, time, value, times, high)
-        _, foot = _at(plot, time, base.get(time, 0.0), times, high)
-        if foot - y > 0.05:
-            marks.append(f"M{x - width / 2:.1f} {y:.1f}h{width:.1f}V{foot:.1f}h-{width:.1f}z")
+        left, y = scale.at(max(time - 0.85 * step_s, scale.begin), value)
+        right, foot = scale.at(time, base.get(time, 0.0))
+        if foot - y > 0.05 and right > left:
+            marks.append(f"M{left:.1f} {y:.1f}H{right:.1f}V{foot:.1f}H{left:.1f}z")
     return f'<path fill="{color}" fill-opacity="0.75" d="{"".join(marks)}"/>'
 
 
@@ -200,7 +222,7 @@ def _columns(panel: Mapping[str, Any], count: int) -> list[tuple[str, str]]:
     return [(names[key], units.get(names[key], "short")) for key in keys]
 
 
-_KINDS: Final = {"stat": _stat, "timeseries": _lines, "bargauge": _gauge, "table": _table}
+_KINDS: Final = {"stat": _stat, "bargauge": _gauge, "table": _table}
 
 
 def _color(panel: Mapping[str, Any], name: str, index: int) -> str:

@@ -62,14 +62,17 @@ def lines(
     exemplars: bool = False,
     colors: dict[str, str] | None = None,
     wide: bool = False,
+    counts: bool = False,
 ) -> timeseries.Panel:
-    """Series over time. *exemplars* are dots that lead to a trace; *colors* are by legend."""
-    panel = timeseries.Panel().fill_opacity(30 if stacked else 8).line_width(1).show_points(values.VisibilityMode.NEVER)
+    """Series over time. *exemplars* are dots that lead to a trace; *colors* are by legend; *counts*: bars that are a minute or more."""
+    panel = timeseries.Panel().fill_opacity(30 if stacked or counts else 8).line_width(1).show_points(values.VisibilityMode.NEVER)
     panel.legend(
         common.VizLegendOptions().display_mode(values.LegendDisplayMode.LIST).placement(values.LegendPlacement.BOTTOM).show_legend(True)
     )
     panel.tooltip(common.VizTooltipOptions().mode(values.TooltipDisplayMode.MULTI).sort(values.SortOrder.DESCENDING))
-    if stacked:
+    if counts:
+        panel.interval("1m")
+    if stacked or counts:
         panel.stacking(common.StackingConfig().mode(values.StackingMode.NORMAL)).draw_style(values.GraphDrawStyle.BARS)
     for name, color in (colors or {}).items():
         panel.override_by_name(name, [models.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})])
@@ -92,7 +95,7 @@ def listing(
 ) -> table.Panel:
     """A table over the range: a row a label set, a column an expression, named by its legend; *units* by column."""
     panel = table.Panel()
-    _common(panel, title, description, "short", 9, 24)
+    _common(panel, title, description, "short", 7, 24)
     for index, ask in enumerate(columns):
         panel.with_target(_query(ask, index, instant=True, table=True))
     names = {f"Value #{_ref(index)}" if len(columns) > 1 else "Value": ask.legend for index, ask in enumerate(columns)}
@@ -108,7 +111,7 @@ def listing(
 def traces(title: str, description: str, query: str) -> table.Panel:
     """The newest traces that a TraceQL query finds; each row opens its trace."""
     target = tempo.Dataquery().query(query).query_type("traceql").limit(20).ref_id("A").datasource(TRACES)
-    panel = table.Panel().title(title).description(description).datasource(TRACES).height(9).span(24)
+    panel = table.Panel().title(title).description(description).datasource(TRACES).height(8).span(24)
     return panel.with_target(target)
 
 

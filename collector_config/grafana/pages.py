@@ -30,6 +30,7 @@ QUEUE: Final = DECLARED[semconv.QUEUE_SIZE].exposed
 CAPACITY: Final = DECLARED[semconv.QUEUE_CAPACITY].exposed
 
 INTERVAL: Final = "$__rate_interval"
+EACH: Final = "$__interval"  # one bar; what a bar counts, no other does
 ALERTING: Final = 'severity=~"critical|high"'
 AGENT: Final = f'{JOB}, agent=~"$agent"'
 MODEL: Final = f'{JOB}, model=~"$model"'
@@ -77,15 +78,15 @@ def silent_failures() -> Any:
         lines(
             "Findings by type",
             "Each dot is a finding: it leads to its trace in Tempo and in Langfuse.",
-            [Ask(found(AGENT, "type", INTERVAL), "{{type}}")],
-            stacked=True,
+            [Ask(found(AGENT, "type", EACH), "{{type}}")],
+            counts=True,
             exemplars=True,
         ),
         lines(
             "Findings by severity",
             "Critical and high are alerts; medium and low are hints.",
-            [Ask(found(AGENT, "severity", INTERVAL), "{{severity}}")],
-            stacked=True,
+            [Ask(found(AGENT, "severity", EACH), "{{severity}}")],
+            counts=True,
             colors=SEVERITIES,
         ),
         ranked("Rules that fired", "Over this range.", f"sort_desc({found(AGENT, 'rule')} > 0)", "rule"),
@@ -209,7 +210,7 @@ def agents_and_tools() -> Any:
             "percentunit",
         ),
         lines("p95 by tool", "Each dot leads to a call.", [Ask(quantile(0.95, TOOL, CALLED, "tool"), "{{tool}}")], "s", exemplars=True),
-        lines("Findings by agent", "All severities.", [Ask(found(AGENT, "agent", INTERVAL), "{{agent}}")], stacked=True, exemplars=True),
+        lines("Findings by agent", "All severities.", [Ask(found(AGENT, "agent", EACH), "{{agent}}")], counts=True, exemplars=True),
         listing(
             "Tools",
             "Over this range.",
@@ -271,8 +272,8 @@ def pipeline_health() -> Any:
         lines(
             "Given up, by reason",
             "In each interval.",
-            [Ask(grown(DROPPED, lost, "what, reason", INTERVAL) + " > 0", "{{what}}: {{reason}}")],
-            stacked=True,
+            [Ask(grown(DROPPED, lost, "what, reason", EACH) + " > 0", "{{what}}: {{reason}}")],
+            counts=True,
         ),
         lines(
             "Labels without room",

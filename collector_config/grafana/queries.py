@@ -16,7 +16,7 @@ HERE: Final = Path(__file__).parent
 FOLDER: Final = HERE / "dashboards"
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
 # What Grafana would put in for a range of an hour of data scraped every 15 s, with every variable on "All".
-DEFAULTS: Final[Mapping[str, str]] = {"__rate_interval": "1m", "__range": "1h", "__interval": "15s", "__range_s": "3600"}
+DEFAULTS: Final[Mapping[str, str]] = {"__rate_interval": "1m", "__range": "1h", "__interval": "1m", "__range_s": "3600"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Query:
     legend: str
     instant: bool
     exemplars: bool
+    step: str  # the panel's least time from point to point, "" for Grafana's choice
 
     def filled(self, **values: str) -> str:
         """The text with every variable replaced: by *values*, by DEFAULTS, else by `.*`, which is "All"."""
@@ -69,6 +70,7 @@ def _query(dashboard: Mapping[str, Any], panel: Mapping[str, Any], target: Mappi
         legend=target.get("legendFormat", ""),
         instant=bool(target.get("instant")),
         exemplars=bool(target.get("exemplar")),
+        step=panel.get("interval") or "",
     )
 
 

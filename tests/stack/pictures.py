@@ -11,6 +11,7 @@ import argparse
 import json
 import random
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -37,13 +38,17 @@ class Prometheus:
         file = directory / "prometheus.yml"
         jobs = [{"job_name": "otel-ext", "static_configs": [{"targets": [target]}]}]
         file.write_text(json.dumps({"global": {"scrape_interval": f"{SCRAPE_S}s"}, "scrape_configs": jobs}))
-        arguments = [f"--config.file={file}", f"--storage.tsdb.path={directory}/data", "--web.listen-address=127.0.0.1:19190"]
+        with socket.socket() as chosen:
+            chosen.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{chosen.getsockname()[1]}"
+        arguments = [f"--config.file={file}", f"--storage.tsdb.path={directory}/data", f"--web.listen-address={address}"]
         self._log = (directory / "prometheus.log").open("wb")
         self._process = subprocess.Popen([program, *arguments, "--enable-feature=exemplar-storage"], stderr=self._log)
-        self._url = "http://127.0.0.1:19190/api/v1"
+        self._url = f"http://{address}/api/v1"
         until(self._ready, "Prometheus")
 
     def _ready(self) -> bool:
+        assert self._process.poll() is None, "Prometheus ended"
         try:
             return bool(self.ask("query", query="vector(1)"))
         except OSError:
@@ -55,14 +60,14 @@ class Prometheus:
             result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return result
 
-    def series(self, query: Query, minutes: float) -> list[Series]:
-        """What *query* gives: over the last *minutes*, or now where the panel wants one number."""
-        text = query.filled(__rate_interval=WINDOW, __range=f"{minutes * 60:.0f}s")
+    def series(self, query: Query, minutes: float, now: float) -> list[Series]:
+        """What *query* gives: over the *minutes* up to *now*, or at the end where the panel wants one number."""
+        step = query.step or f"{STEP_S}s"
+        text = query.filled(__rate_interval=WINDOW, __range=f"{minutes * 60:.0f}s", __interval=step)
         if query.instant:
-            found = self.ask("query", query=text)
+            found = self.ask("query", query=text, time=f"{now:.0f}")
             return [_series(query, each["metric"], [each["value"]]) for each in found]
-        now = time.time()
-        found = self.ask("query_range", query=text, start=f"{now - minutes * 60:.0f}", end=f"{now:.0f}", step=str(STEP_S))
+        found = self.ask("query_range", query=text, start=f"{now - minutes * 60:.0f}", end=f"{now:.0f}", step=step)
         return [_series(query, each["metric"], each["values"]) for each in found]
 
     def stop(self) -> None:
@@ -91,12 +96,13 @@ def send(sidecar: Process, minutes: float) -> None:
 def pictures(prometheus: Prometheus, minutes: float) -> None:
     """One file a dashboard."""
     PICTURES.mkdir(parents=True, exist_ok=True)
+    now = time.time()
     for name, dashboard in dashboards().items():
         data: dict[str, list[list[Series]]] = {}
         for query in queries(dashboard):
             if query.source == "prometheus":
-                data.setdefault(query.panel, []).append(prometheus.series(query, minutes))
-        (PICTURES / name.replace(".json", ".svg")).write_text(drawn(dashboard, panels(dashboard), data))
+                data.setdefault(query.panel, []).append(prometheus.series(query, minutes, now))
+        (PICTURES / name.replace(".json", ".svg")).write_text(drawn(dashboard, panels(dashboard), data, (now - minutes * 60, now)))
         print(f"{dashboard['title']}: without data: {', '.join(title for title, found in data.items() if not any(found)) or 'none'}")
 
 

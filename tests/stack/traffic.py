@@ -8,7 +8,7 @@ from collections.abc import Callable
 from otel_ext.samples import Agent
 from otel_ext.settings import NS_PER_S
 
-MODELS = {"gpt-4o": 5, "gpt-4o-mini": 3, "claude-sonnet-4-5": 2}
+MODELS = {"gpt-4o": 10, "gpt-4o-mini": 6, "claude-sonnet-4-5": 4, "in-house-7b": 1}  # the last has no price
 STEPS_MAX = 16
 
 
