@@ -157,6 +157,9 @@ ADVISERS: Final[tuple[Callable[[Settings], Iterator[Advice]], ...]] = (
 
 def _literal_secrets(kind: Any, written: Any, path: str) -> Iterator[Advice]:
     """Of what the settings keep out of sight, what stands in the file as it is."""
+    if isinstance(kind, tuple) and isinstance(written, list):
+        for index, (inner, value) in enumerate(zip(kind, written, strict=False)):
+            yield from _literal_secrets(inner, value, f"{path}[{index}]")
     if not dataclasses.is_dataclass(kind) or not isinstance(written, Mapping):
         return
     hidden = _secrets(kind)

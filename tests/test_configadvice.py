@@ -41,6 +41,11 @@ def test_a_wise_configuration_is_not_talked_about() -> None:
         (WISE.replace("4317}", "4317, headers: {Authorization: '${env:KEY}'}}"), "exporters.tempo.endpoint", 3),
         (WISE.replace('"${env:KEY}"', "sk-lf-hush"), "exporters.langfuse.secret_key", 4),
         (WISE.replace("http://tempo:4317}", "https://tempo, headers: {x-api-key: hush}}"), "exporters.tempo.headers.x-api-key", 3),
+        (
+            WISE.replace('"${env:KEY}"}', '"${env:KEY}",\n    projects: [{name: a, public_key: p, secret_key: hush}]}'),
+            "exporters.langfuse.projects[0].secret_key",
+            5,
+        ),
         (WISE.replace("4317}", "4317, tls: {ca_file: ca.pem}}"), "exporters.tempo.tls", 3),
         (WISE + "  queue_bytes: 1048576\n", "exporters.queue_bytes", 5),
         (WISE.replace("4317", "4318"), "exporters.tempo.endpoint", 3),

@@ -26,6 +26,9 @@ ACCEPTED: Final = DECLARED[semconv.ACCEPTED_SPANS].exposed
 REFUSED: Final = DECLARED[semconv.REFUSED_SPANS].exposed
 SENT: Final = DECLARED[semconv.SENT_SPANS].exposed
 FAILED: Final = DECLARED[semconv.SEND_FAILED_SPANS].exposed
+SCORES: Final = DECLARED[semconv.SENT_SCORES].exposed
+SCORES_FAILED: Final = DECLARED[semconv.SEND_FAILED_SCORES].exposed
+STAND_IN: Final = DECLARED[semconv.STAND_IN_REQUESTS].exposed
 QUEUE: Final = DECLARED[semconv.QUEUE_SIZE].exposed
 CAPACITY: Final = DECLARED[semconv.QUEUE_CAPACITY].exposed
 
@@ -274,6 +277,19 @@ def pipeline_health() -> Any:
             "In each interval.",
             [Ask(grown(DROPPED, lost, "what, reason", EACH) + " > 0", "{{what}}: {{reason}}")],
             counts=True,
+        ),
+        lines(
+            "Findings told",
+            "A second: as scores and alerts, by destination, and those it did not take.",
+            [
+                Ask(rate(SCORES, here, "exporter"), "sent {{exporter}}"),
+                Ask(rate(SCORES_FAILED, here, "exporter"), "lost {{exporter}}"),
+            ],
+        ),
+        lines(
+            "Passed on to Langfuse",
+            "Requests a second that were no spans, by what became of them.",
+            [Ask(rate(STAND_IN, here, "outcome"), "{{outcome}}")],
         ),
         lines(
             "Labels without room",
