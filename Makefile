@@ -8,7 +8,7 @@ RUST := $(shell find otel_ext/wire/native -name '*.rs' -o -name 'Cargo.toml' 2>/
 SHARED ?= ../shared
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: all demo test check format lint types rust layers bench evaluate captures fuzz clean install
+.PHONY: all demo test check format lint types rust layers bench evaluate captures fuzz stack stack-check stack-test clean install
 
 all: check
 
@@ -66,6 +66,18 @@ evaluate: $(DEV)
 
 fuzz: $(DEV)
 	$(BIN)/python -m tests.fuzz.wire --seconds 60
+
+# The real programs around it, into ~/.cache/otel_ext/stack (STACK_CACHE): Prometheus and Alertmanager from Debian, the rest built with Go.
+stack: $(DEV)
+	$(BIN)/python -m tests.stack.programs
+
+# Every file of collector_config, accepted by the program it is for. Gets what takes no more than a few minutes.
+stack-check: $(DEV)
+	$(BIN)/python -m tests.stack.programs promtool amtool prometheus alertmanager collector
+	$(BIN)/python -m pytest -m stack -rs tests/stack/test_checks.py
+
+stack-test: stack
+	$(BIN)/python -m pytest -m stack -rs tests/stack
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info otel_ext/wire/native/target
