@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     scan.add_argument("files", nargs="+", metavar="FILE", help="OTLP/JSON lines or OTLP protobuf, also .gz; - for standard input")
     scan.add_argument("--format", choices=("table", "json"), default="table")
     scan.add_argument("--config", metavar="F")
+    scan.add_argument("--explain", metavar="TRACE_ID", help="that trace step by step, and why each rule fired or did not; a prefix will do")
+    scan.add_argument("--labels", metavar="F", help='precision and recall, for JSON lines of {"trace_id": .., "label": {"loop": true, ..}}')
     scan.set_defaults(command=_scan)
     check = commands.add_parser("check-config", help="say what is wrong with a configuration, and what is unwise")
     check.add_argument("file", metavar="F")
@@ -122,23 +124,34 @@ def _demo(_arguments: argparse.Namespace) -> int:
 
 
 def _scan(arguments: argparse.Namespace) -> int:
-    from otel_ext.offline import Scanner, Stored
+    from otel_ext.calibrate import Census, scored
+    from otel_ext.offline import Labels, Scanner, Stored, long_lived
     from otel_ext.report import findings_table
     from otel_ext.ruleload import load_rules
 
     settings = settings_from(arguments.config)
+    if arguments.explain:
+        settings = long_lived(settings)
     scanner = Scanner(settings, load_rules(settings.detect.rules))
+    census = Census(scanner.pipeline.verdicts)
+    scanner.pipeline.verdicts.observe = census
     stored = Stored(arguments.files)
     try:
         findings = scanner.findings(stored)
     except MalformedPayload as error:
         raise stored.fault(error) from None
-    if arguments.format == "json":
+    if arguments.explain:
+        print(scanner.explained(arguments.explain, findings))
+    elif arguments.format == "json":
         for finding in findings:
             print(finding.to_json())
     else:
         print(findings_table(findings) if findings else "nothing found")
         print(f"\n{len(findings)} findings in {scanner.spans} spans of {len(scanner.traces)} traces")
+        if report := census.report(findings):
+            print(f"\n{report}")
+    if arguments.labels:
+        print(f"\n{scored(findings, Labels(arguments.labels))}", file=sys.stderr if arguments.format == "json" else sys.stdout)
     return 0
 
 

@@ -15,7 +15,7 @@ from otel_ext.detectors import call_rules, model_rules, run_rules
 from otel_ext.detectors.base import CALLS, END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, C, Hit, Step, StepRule, alike
 from otel_ext.detectors.baselines import MILLISECONDS, MODELS, OUTPUT, TOKENS, Baselines, Values
 from otel_ext.detectors.loops import MaxIterations
-from otel_ext.detectors.runs import Run, RunRule, distinct, lossy
+from otel_ext.detectors.runs import Run, RunRule, distinct, lossy, turns
 from otel_ext.detectors.skipping import Expected
 from otel_ext.rules import OwnRule, Rule
 from otel_ext.settings import Detect
@@ -60,7 +60,7 @@ class Judge:
         self.past = Baselines(self.settings.baselines)
         self.own = tuple(OwnRule(rule, self.name) for rule in self.rules)
         self._runs = (self._expected, *run_rules(self.settings, self.past, self.name), *self.own)
-        self._off = tuple((rule, agent or "*") for rule, _, agent in (each.partition("@") for each in self.settings.off))
+        self._off = tuple((rule, agent or "*") for rule, _, agent in (each.partition("@") for each in self.settings.disable))
 
     def steps(self, trace: Trace, added: Added, summary: Summary) -> list[Hit]:
         """Hits of the step rules for what was added. Late steps make the whole trace be judged again, in its true order."""
@@ -81,21 +81,11 @@ class Judge:
         rows = distinct([*last_of(history, _STEPS, 2 * WINDOW), *new])
         first = new[0][:2]
         hits: list[Hit] = []
-        calls: list[Step] = []
-        models: list[Step] = []
-        since, spoken = 0, False  # `spoken`: the model's last step was a text, and nothing followed yet
-        for step in rows:
-            if step[KIND] == LLM:
-                since = len(calls) if spoken else since
-                spoken = step[A] != 0
-                models.append(step)
-                family, rules = models, self._models
-            else:
-                spoken = False
-                calls.append(step)
-                family, rules = calls, self._calls
-            if step[:2] >= first:
-                hits += [hit for rule in rules if (hit := rule.judge(family, len(family) - 1, since))]
+        for steps, since in turns(rows):
+            last = steps[-1]
+            if last[:2] >= first:
+                rules = self._models if last[KIND] == LLM else self._calls
+                hits += [hit for rule in rules if (hit := rule.judge(steps, len(steps) - 1, since))]
         return hits
 
     def is_clean(self, packed: bytes, agent: Step, service: int, known: Summary) -> bool:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from io import BufferedIOBase, BufferedReader
-from typing import Final
+from typing import Any, Final
 
 from otel_ext.dialects import KEYS, RULES
-from otel_ext.errors import MalformedPayload
+from otel_ext.errors import ConfigError, MalformedPayload
+from otel_ext.explain import explain
 from otel_ext.model import Finding
 from otel_ext.pipeline import Outcome, Pipeline
 from otel_ext.rules import Rule
-from otel_ext.settings import Settings
+from otel_ext.settings import NS_PER_S, Settings
 from otel_ext.wire import make_codec
 from otel_ext.wire.otlp_json import to_protobuf
 from otel_ext.wire.table import Limits
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
+LONG_NS: Final = 7 * 86_400 * NS_PER_S  # the longest a trace may stay open
 LENGTH_BYTES: Final = 4  # the Collector's file exporter writes protobuf messages behind a big-endian length
 HEAD_BYTES: Final = 4096
 BLANKS: Final = b"\n\r\t "
@@ -90,6 +94,33 @@ def _is_json(head: bytes) -> bool:
     return head.lstrip(BLANKS)[:1] == b"{" and CONTROLS.isdisjoint(head)
 
 
+class Labels:
+    """Rows of JSON lines, also gzipped, that say what is true of traces. Iterating raises OSError, or ConfigError with the line."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with ExitStack() as opened:
+            for number, line in enumerate(_opened(self._path, opened), start=1):
+                if line.strip():
+                    yield self._row(line, number)
+
+    def _row(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or not isinstance(row.get("trace_id"), str) or not isinstance(row.get("label"), dict):
+            raise ConfigError([f'{self._path}, line {number}: needed is {{"trace_id": "<32 hex digits>", "label": {{..}}}}'])
+        return row
+
+
+def long_lived(settings: Settings) -> Settings:
+    """*settings* with traces that stay open to the end: for a look back."""
+    return replace(settings, traces=replace(settings.traces, idle_timeout=LONG_NS))
+
+
 class Scanner:
     """A pipeline over stored traces. Their own times are its clock, so that waiting and baselines work as they would have."""
 
@@ -98,6 +129,7 @@ class Scanner:
         self.pipeline = Pipeline(settings, codec, with_llm=False, rules=rules)
         self.spans = 0
         self.traces: set[bytes] = set()
+        self.services: dict[bytes, int] = {}  # of traces, interned
         self._now_ns = 0
 
     def findings(self, requests: Iterable[bytes]) -> list[Finding]:
@@ -109,10 +141,23 @@ class Scanner:
         self._keep(standing, self.pipeline.settle_all())
         return sorted(standing.values(), key=lambda finding: (finding.time_unix_nano, finding.trace_id, finding.rule))
 
+    def explained(self, prefix: str, findings: Sequence[Finding]) -> str:
+        """The trace whose id starts with *prefix*, step by step; raises ConfigError where there is no such trace, or more than one."""
+        wanted = [trace_id for trace_id in self.traces if trace_id.hex().startswith(prefix.lower())]
+        if len(wanted) != 1:
+            raise ConfigError([f"--explain {prefix}: {len(wanted)} of {len(self.traces)} traces have an id that starts so, needed is one"])
+        trace = self.pipeline.verdicts.book.get(wanted[0])
+        if trace is None or not trace.steps:
+            return f"trace {wanted[0].hex()}: no agent, model or tool span in it was recognised, so no rule had anything to judge"
+        about = [finding for finding in findings if finding.trace_id == wanted[0]]
+        return explain(wanted[0], trace, self.services.get(wanted[0], 0), self.pipeline.verdicts, about)
+
     def _process(self, payload: bytes) -> Outcome:
         scan = self.pipeline.codec.scan(payload)
         self._now_ns = max(self._now_ns, int(scan.spans["end"].max(initial=0)))
         outcome = self.pipeline.process(payload, self._now_ns, scan)
+        for trace, service in scan.spans[["trace", "service"]].tolist():
+            self.services.setdefault(scan.trace_ids[trace], service)
         self.spans += outcome.spans
         self.traces.update(outcome.trace_ids)
         return outcome

@@ -214,7 +214,7 @@ class Detect:
     degraded_output: DegradedOutput = section(DegradedOutput)
     baselines: Baselines = section(Baselines)
     rules: tuple[str, ...] = ()  # rules of one's own, as package.module:Class
-    off: tuple[str, ...] = ()  # rules that are not wanted: globs over rule ids, with @ and a glob over agents for some agents only
+    disable: tuple[str, ...] = ()  # rules that are not wanted: globs over rule ids, with @ and a glob over agents for some agents only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,7 @@ class Verdicts:
     intern: Callable[[str], int]
     rules: Sequence[Rule] = ()
     dropped: dict[str, int] = field(default_factory=lambda: {"open_requests": 0, "waiting_runs": 0})
+    observe: Callable[[Run], None] | None = None  # told of every run that has settled
     book: TraceBook = field(init=False)
     judge: Judge = field(init=False)
     _iterations_max: int = field(init=False)
@@ -292,13 +293,15 @@ class Verdicts:
             return []
         agent, service = waiting.place.agent, waiting.place.service
         unchanged = waiting.judged and len(trace.steps) == waiting.steps_len and not trace.requests
-        if unchanged and waiting.whole:
+        if unchanged and waiting.whole and not self.observe:
             learned.append(((agent, service), *whole_run(trace.steps, waiting.span)))
             return []
         run = next((run for run in runs_of(trace, trace.rows(), service) if run.span == waiting.span), None)
         if run is None:
             return []
         learned.append(((agent, service), values_of(run), names_of(run.calls)))
+        if self.observe:
+            self.observe(run)
         if unchanged:
             return []
         return [finding for hit in self.judge.run(run) if (finding := self._give(trace, waiting.trace_id, hit, waiting.place))]

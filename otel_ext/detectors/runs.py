@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple, Protocol
@@ -138,6 +138,23 @@ def _merged(outer: Step, inner: Step) -> Step:
 
 def _as_tool(step: Step) -> Step:
     return (*step[:KIND], TOOL, *step[FLAGS:C], 0)
+
+
+def turns(rows: Iterable[Step]) -> Iterator[tuple[Sequence[Step], int]]:
+    """Step by step: all of its family up to it (calls, or model steps), and the place of the first call since the model last answered.
+
+    A text that the next step follows from is no answer: an answer is followed by another model step, for somebody spoke in between.
+    """
+    calls: list[Step] = []
+    models: list[Step] = []
+    since, spoken = 0, False
+    for step in rows:
+        family = models if step[KIND] == LLM else calls
+        if step[KIND] == LLM and spoken:
+            since = len(calls)
+        spoken = step[KIND] == LLM and step[A] != 0
+        family.append(step)
+        yield family, since
 
 
 def is_call(step: Step) -> bool:

@@ -61,7 +61,7 @@ def test_paging_and_writing_are_no_walks(result: str | None) -> None:
 
 def test_a_rule_can_be_switched_off_for_one_agent() -> None:
     """`rule@agent`: others still hear of it."""
-    quiet = Settings(detect=Detect(off=("loop/identical_calls@poll*",)))
+    quiet = Settings(detect=Detect(disable=("loop/identical_calls@poll*",)))
     for agent, expected in (("poller", set()), ("support", {"loop/identical_calls"})):
         run = AgentRun(agent)
         for _ in range(3):
