@@ -77,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     link.add_argument("trace_id", metavar="TRACE_ID")
     link.add_argument("--config", metavar="F", help="whose `links` say where the systems are, and where learned ids are kept")
     link.set_defaults(command=_link)
+    doctor = commands.add_parser("doctor", help="ask every part of a configuration whether it works, by using it")
+    doctor.add_argument("--config", metavar="F")
+    doctor.add_argument("--deadline", metavar="SECONDS", type=float, default=60.0, help="for the test trace to be readable; default: 60")
+    doctor.set_defaults(command=_doctor)
     _add_prices(commands.add_parser("prices", help="what model calls cost").add_subparsers(required=True, metavar="COMMAND"))
     version = commands.add_parser("version", help="version, codec in use, optional parts")
     version.set_defaults(command=_version)
@@ -211,6 +215,21 @@ def _pair_of(given: str, store: str) -> tuple[str, str]:
         if known is not None and (pair := known.find(each)):
             return pair
     return (lower, lower) if is_otel else ("", given)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    import asyncio
+    import random
+    import secrets
+
+    from otel_ext.doctor import State, Surroundings, examine, told
+    from otel_ext.exporters.base import Runtime
+
+    runtime = Runtime(now_ns=time.time_ns, sleep=asyncio.sleep, random=random.random)
+    around = Surroundings(trace_id=secrets.token_bytes(16), deadline_s=arguments.deadline, runtime=runtime)
+    found = asyncio.run(examine(settings_from(arguments.config), around))
+    print(told(found))
+    return 1 if any(each.state is State.FAILED for each in found) else 0
 
 
 def _show_price(arguments: argparse.Namespace) -> int:

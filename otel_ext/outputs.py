@@ -112,17 +112,20 @@ def make_outputs(settings: Settings, codec: Codec, runtime: Runtime, *, callers:
         return Delivery(destination, log.reader(index), halver, runtime)
 
     def tenant(section: Langfuse, keys: Caller, name: str, index: int) -> Tenant:
-        return Tenant(index, deliver(_spans(section, keys, name, runtime, proxy), index), _scores(section, keys, name, runtime, proxy))
+        return Tenant(
+            index, deliver(langfuse_destination(section, keys, name, runtime, proxy), index), _scores(section, keys, name, runtime, proxy)
+        )
 
     return Outputs(
         log,
-        [deliver(_tempo(tempo, runtime, proxy), 0)] if tempo else [],
+        [deliver(tempo_destination(tempo, runtime, proxy), 0)] if tempo else [],
         Tenants(langfuse, first, settings.traces.max_traces, partial(tenant, langfuse)) if langfuse else None,
         [_alerts(alertmanager, settings.links, runtime, proxy)] if alertmanager else [],
     )
 
 
-def _tempo(tempo: Tempo, runtime: Runtime, proxy: bool) -> Destination:
+def tempo_destination(tempo: Tempo, runtime: Runtime, proxy: bool) -> Destination:
+    """Nothing is opened."""
     timeout_s = tempo.timeout / NS_PER_S
     shared: dict[str, Any] = {"headers": tempo.headers, "compression": tempo.compression, "tls": tempo.tls, "proxy": proxy}
     if tempo.protocol == "grpc":
@@ -130,7 +133,8 @@ def _tempo(tempo: Tempo, runtime: Runtime, proxy: bool) -> Destination:
     return OtlpHttp(tempo.endpoint, runtime, timeout_s=timeout_s, **shared)
 
 
-def _spans(langfuse: Langfuse, keys: Caller, name: str, runtime: Runtime, proxy: bool) -> Destination:
+def langfuse_destination(langfuse: Langfuse, keys: Caller, name: str, runtime: Runtime, proxy: bool) -> Destination:
+    """The same for a project."""
     timeout_s = langfuse.timeout / NS_PER_S
     pair = (keys.public_key, keys.secret_key)
     return LangfuseSpans(langfuse.host, *pair, runtime, name=name, timeout_s=timeout_s, tls=langfuse.tls, proxy=proxy)

@@ -240,6 +240,7 @@ class Tempo:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     timeout: Annotated[int, Duration(0.1, 600)] = 10 * NS_PER_S
     tls: ClientTls | None = None
+    query_url: Annotated[str, Url(optional=True)] = ""  # Tempo's HTTP API, for `otel-ext doctor` to read its test trace back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,7 @@ LAYERS = {
     "app": 5,
     "cli": 5,
     "demo": 5,
+    "doctor": 5,
     "fanout": 5,
     "inprocess": 5,
     "langfuse": 5,
@@ -66,7 +67,15 @@ LAYERS = {
 EDGE = 4
 OWNERS = {
     "grpc": {"receivers/grpc.py", "exporters/otlp.py", "exporters/retry.py"},
-    "aiohttp": {"receivers/http.py", "receivers/body.py", "receivers/standin.py", "exporters/http.py", "admin.py", "langfuse/http.py"},
+    "aiohttp": {
+        "receivers/http.py",
+        "receivers/body.py",
+        "receivers/standin.py",
+        "exporters/http.py",
+        "admin.py",
+        "langfuse/http.py",
+        "doctor/web.py",
+    },
     "uvloop": {"app.py"},
     "prometheus_client": {"exporters/prometheus.py", "exporters/series.py"},
     "yaml": {"configlines.py"},

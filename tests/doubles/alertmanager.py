@@ -37,6 +37,7 @@ class AlertmanagerDouble:
     async def start(self) -> None:
         app = web.Application()
         app.router.add_post("/am/api/v2/alerts", self._post)
+        app.router.add_get("/am/api/v2/status", self._status)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -45,6 +46,11 @@ class AlertmanagerDouble:
     async def stop(self) -> None:
         if self._runner:
             await self._runner.cleanup()
+
+    async def _status(self, _: web.Request) -> web.Response:
+        if self._failures:
+            return web.Response(status=self._failures.pop(0)[0])
+        return web.json_response({"cluster": {"status": "ready"}, "versionInfo": {"version": "0.28.1"}, "uptime": "", "config": {}})
 
     async def _post(self, request: web.Request) -> web.Response:
         self.requests += 1
