@@ -8,7 +8,7 @@ RUST := $(shell find otel_ext/wire/native -name '*.rs' -o -name 'Cargo.toml' 2>/
 SHARED ?= ../shared
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: all demo test check format lint types rust layers bench evaluate captures fuzz stack stack-check stack-test clean install
+.PHONY: all demo test check format lint types rust layers bench evaluate captures frameworks lock-frameworks fuzz stack stack-check stack-test clean install
 
 all: check
 
@@ -64,6 +64,28 @@ bench: $(DEV)
 evaluate: $(DEV)
 	@if test -d $(SHARED)/data; then $(BIN)/python -m tests.evaluate $(SHARED); else echo "$(SHARED)/data is not here: nothing to evaluate"; fi
 
+# Real agent frameworks under their real instrumentation. Their packages conflict: each group has an environment of its own, by uv.
+FRAMEWORKS := .venv-frameworks
+GROUPS := $(patsubst tests/frameworks/requirements/%.in,%,$(wildcard tests/frameworks/requirements/*.in))
+UV := $(FRAMEWORKS)/.uv/bin/uv
+
+frameworks: $(DEV) $(GROUPS:%=$(FRAMEWORKS)/%/.installed)
+	$(BIN)/python -m pytest tests/frameworks
+
+$(FRAMEWORKS)/%/.installed: tests/frameworks/requirements/%.txt | $(UV)
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	@if $(UV) pip install --quiet --python $(@D)/bin/python --requirement $<; then touch $@; else echo "$*: NOT INSTALLED, what needs it is not tested"; fi
+
+$(UV): | $(STAMP)
+	@$(BIN)/python -m venv $(FRAMEWORKS)/.uv
+	@$(FRAMEWORKS)/.uv/bin/python -m pip install --quiet uv
+
+# The newest versions of what the .in files name, pinned.
+lock-frameworks: $(UV)
+	@for group in $(GROUPS); do \
+	  $(UV) pip compile --quiet --no-header --no-annotate --upgrade --python-version 3.11 tests/frameworks/requirements/$$group.in -o tests/frameworks/requirements/$$group.txt; \
+	done
+
 fuzz: $(DEV)
 	$(BIN)/python -m tests.fuzz.wire --seconds 60
 
@@ -80,5 +102,5 @@ stack-test: stack
 	$(BIN)/python -m pytest -m stack -rs tests/stack
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info otel_ext/wire/native/target
+	rm -rf $(VENV) .venv-frameworks build dist *.egg-info otel_ext/wire/native/target
 	find . -name '*.so' -path './otel_ext/*' -delete
