@@ -67,14 +67,19 @@ evaluate: $(DEV)
 # Real agent frameworks under their real instrumentation. Their packages conflict: each group has an environment of its own, by uv.
 FRAMEWORKS := .venv-frameworks
 GROUPS := $(patsubst tests/frameworks/requirements/%.in,%,$(wildcard tests/frameworks/requirements/*.in))
+NODE_GROUPS := $(patsubst tests/frameworks/requirements/%.package.json,%,$(wildcard tests/frameworks/requirements/*.package.json))
 UV := $(FRAMEWORKS)/.uv/bin/uv
 
-frameworks: $(DEV) $(GROUPS:%=$(FRAMEWORKS)/%/.installed)
+frameworks: $(DEV) $(GROUPS:%=$(FRAMEWORKS)/%/.installed) $(NODE_GROUPS:%=$(FRAMEWORKS)/%/.installed)
 	$(BIN)/python -m pytest tests/frameworks
 
 $(FRAMEWORKS)/%/.installed: tests/frameworks/requirements/%.txt | $(UV)
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	@if $(UV) pip install --quiet --python $(@D)/bin/python --requirement $<; then touch $@; else echo "$*: NOT INSTALLED, what needs it is not tested"; fi
+
+$(FRAMEWORKS)/%/.installed: tests/frameworks/requirements/%.package.json
+	@mkdir -p $(@D) && cp $< $(@D)/package.json
+	@if cd $(@D) && npm install --no-audit --no-fund --silent; then touch .installed; else echo "$*: NOT INSTALLED, what needs it is not tested"; fi
 
 $(UV): | $(STAMP)
 	@$(BIN)/python -m venv $(FRAMEWORKS)/.uv
