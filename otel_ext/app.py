@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import gc
 import logging
 import os
 import random
 import signal
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 
@@ -23,10 +20,11 @@ from otel_ext.dialects import KEYS, RULES
 from otel_ext.errors import Overloaded
 from otel_ext.exporters.base import Runtime, Undelivered
 from otel_ext.exporters.costs import Pricing
-from otel_ext.exporters.delivery import MIB, Delivery
+from otel_ext.exporters.delivery import Delivery
 from otel_ext.exporters.http import client_context, environment_proxy
 from otel_ext.exporters.langfuse import base_url
 from otel_ext.exporters.prometheus import Metrics
+from otel_ext.footprint import keep_large_blocks, quiet_the_collector, trimmer
 from otel_ext.intake import Intake
 from otel_ext.logs import log_finding, set_up
 from otel_ext.model import Caller, Finding, Receipt
@@ -38,9 +36,11 @@ from otel_ext.receivers import ListenError, ReceiverStats
 from otel_ext.receivers.grpc import GrpcReceiver
 from otel_ext.receivers.http import HttpReceiver
 from otel_ext.receivers.standin import StandIn, StandInOptions
+from otel_ext.reload import reloading
 from otel_ext.ruleload import load_rules
+from otel_ext.rules import Rule
 from otel_ext.selfreport import readings
-from otel_ext.settings import NS_PER_S, Settings
+from otel_ext.settings import NS_PER_S, Langfuse, Links, Settings
 from otel_ext.settings import HttpReceiver as HttpSection
 from otel_ext.stores import Stores
 from otel_ext.tenants import Tenant
@@ -50,7 +50,6 @@ from otel_ext.wire.table import Limits, Scan
 TICK_S = 0.2
 TICKS_PER_TRIM = 25  # a trim takes some milliseconds
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
 CODEC = "native" if NATIVE else "python"
 INVALID_IDS = "a span's trace id must be 16 bytes and its span id 8, not all zero; such spans were left out"
 
@@ -85,6 +84,7 @@ class Sidecar:
         self.admin = AdminServer(settings.admin.endpoint, self.metrics, self._health, self._ready, time.monotonic)
         self.metrics.add_source(lambda: readings(self))
         self.admin_port = 0
+        self.reloaded = True  # whether the last reading of the configuration went well
         self._ticking: asyncio.Task[None] | None = None
 
     # -- parts
@@ -104,6 +104,15 @@ class Sidecar:
     def lanes(self) -> list[Lane]:
         """Where findings go by themselves."""
         return self.made.lanes
+
+    def reconfigure(self, settings: Settings, rules: Sequence[Rule]) -> None:
+        """Put other `links` and `detect` settings into force between two requests; all else in *settings* must be as it was."""
+        self.settings = settings
+        self.pipeline.reconfigure(settings, rules)
+        for alerts in self.made.alerts:
+            alerts.relink(settings.links)
+        if self.stand_in and settings.exporters.langfuse:
+            self.stand_in.relink(_pages(settings.links, settings.exporters.langfuse))
 
     # -- data
 
@@ -148,7 +157,7 @@ class Sidecar:
                 log.error("a finding could not be told: %s", type(error).__name__)
 
     async def _tick(self) -> None:
-        trim = _trimmer()
+        trim = trimmer()
         for number in count(1):
             await self.runtime.sleep(TICK_S)
             if number % TICKS_PER_TRIM == 0:
@@ -249,7 +258,12 @@ def _stand_in(settings: Settings) -> StandIn | None:
         secured=partial(client_context, langfuse.tls) if langfuse.tls else lambda: True,
         proxy=environment_proxy(URL(host)) if settings.exporters.proxy_from_environment else None,
     )
-    return StandIn(host, settings.links.langfuse_url or host, options)
+    return StandIn(host, _pages(settings.links, langfuse), options)
+
+
+def _pages(links: Links, langfuse: Langfuse) -> str:
+    """Where the pages of Langfuse are."""
+    return links.langfuse_url or base_url(langfuse.host)
 
 
 def _http_receiver(section: HttpSection, consumer: Sidecar, stats: ReceiverStats, stand_in: StandIn | None) -> HttpReceiver:
@@ -270,12 +284,12 @@ def _row(delivery: Delivery | Lane, now_ns: int, *, essential: bool) -> Row:
     )
 
 
-def serve(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; the exit code."""
+def serve(settings: Settings, read: Callable[[], Settings]) -> int:
+    """Run until SIGTERM or SIGINT; the exit code. SIGHUP makes it *read* the configuration again, which may raise ConfigError."""
     set_up()
     keep_large_blocks()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings))
+        return runner.run(_serve(settings, read))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -286,45 +300,24 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
     sidecar = Sidecar(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    again = asyncio.Event()
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, again.set)
     await sidecar.start()
     quiet_the_collector()
     _say_hello(sidecar)
+    rereading = asyncio.create_task(reloading(sidecar, again, read), name="reload")
     await stop.wait()
+    rereading.cancel()
     await sidecar.stop()
     log.info("stopped")
     return 0
-
-
-def _trimmer() -> Callable[[], object]:
-    """Gives freed memory back to the system: glibc keeps what lies below the newest long-lived block, and batches leave much of that."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    return partial(trim, 0) if trim else lambda: None
-
-
-def keep_large_blocks() -> None:
-    """Let batches of some megabytes come from memory used before: by default glibc maps fresh pages for them, and faults cost CPU time.
-
-    What is kept this way goes back with the next trim.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt:
-        mallopt(M_MMAP_THRESHOLD, 32 * MIB)
-        mallopt(M_TRIM_THRESHOLD, 256 * MIB)
-        # One heap: what the threads of gRPC free is used again by ours, and the other way round.
-        mallopt(M_ARENA_MAX, 1)
-
-
-def quiet_the_collector() -> None:
-    """Keep the garbage collector off what lives as long as the process, and let open traces grow without a full pass each time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 1_000)
 
 
 def _say_hello(sidecar: Sidecar) -> None:

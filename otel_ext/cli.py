@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def _loaded(path: str | None) -> Loaded:
 def _serve(arguments: argparse.Namespace) -> int:
     from otel_ext.app import serve
 
-    return serve(settings_from(arguments.config))
+    return serve(settings_from(arguments.config), partial(settings_from, arguments.config))
 
 
 def _demo(_arguments: argparse.Namespace) -> int:

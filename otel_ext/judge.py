@@ -54,10 +54,19 @@ class Judge:
     _off: tuple[tuple[str, str], ...] = field(init=False)  # globs over rule and agent
 
     def __post_init__(self) -> None:
+        self.past = Baselines(self.settings.baselines)
+        self._make_rules()
+
+    def reconfigure(self, settings: Detect, rules: Sequence[Rule]) -> None:
+        """Judge by other settings from now on. What is usual for each agent stays known."""
+        self.settings, self.rules = settings, rules
+        self.past.settings = settings.baselines
+        self._make_rules()
+
+    def _make_rules(self) -> None:
         self._calls, self._models = call_rules(self.settings.loop), model_rules(self.settings.loop)
         self._iterations = MaxIterations(self.settings.loop.max_iterations)
         self._expected = Expected(self.settings.tool_skipping.expectations, self.name, self.intern)
-        self.past = Baselines(self.settings.baselines)
         self.own = tuple(OwnRule(rule, self.name) for rule in self.rules)
         self._runs = (self._expected, *run_rules(self.settings, self.past, self.name), *self.own)
         self._off = tuple((rule, agent or "*") for rule, _, agent in (each.partition("@") for each in self.settings.disable))

@@ -88,6 +88,15 @@ class Pipeline:
     def __post_init__(self) -> None:
         self.verdicts = Verdicts(self.settings, self.codec.name, self.codec.intern, self.rules)
         self.tree = LlmTree(self.settings.traces.max_tree_spans)
+        self._make_links()
+
+    def reconfigure(self, settings: Settings, rules: Sequence[Rule]) -> None:
+        """Judge and link by other settings from the next payload on. `traces` must be the same."""
+        self.settings, self.rules = settings, rules
+        self.verdicts.reconfigure(settings, rules)
+        self._make_links()
+
+    def _make_links(self) -> None:
         self._links = SpanLinks(self.settings.links, self.codec.name)
         self._llm_links = LlmLinks(self.settings.links)
 

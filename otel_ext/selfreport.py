@@ -22,6 +22,7 @@ def readings(sidecar: Sidecar) -> Iterator[Reading]:
     yield from _exporters(sidecar)
     yield from _stand_in(sidecar)
     yield Reading(semconv.OPEN_TRACES, (), len(sidecar.pipeline.verdicts.book))
+    yield Reading(semconv.RELOADED, (), sidecar.reloaded)
     for what, reasons in _dropped(sidecar):
         for reason, count in reasons.items():
             yield Reading(semconv.DROPPED, (what, reason), count)

@@ -64,6 +64,15 @@ class Verdicts:
     def __post_init__(self) -> None:
         self.book = TraceBook(self.settings.traces)
         self.judge = Judge(self.settings.detect, self.name, self.intern, self.rules)
+        self._know_bounds()
+
+    def reconfigure(self, settings: Settings, rules: Sequence[Rule]) -> None:
+        """Judge by the `detect` section of other settings from now on; open traces too."""
+        self.settings, self.rules = settings, rules
+        self.judge.reconfigure(settings.detect, rules)
+        self._know_bounds()
+
+    def _know_bounds(self) -> None:
         self._iterations_max = self.settings.detect.loop.max_iterations
         self._walk_min = self.settings.detect.loop.changing_arguments - 1
 

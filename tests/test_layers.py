@@ -51,6 +51,8 @@ LAYERS = {
     "__init__": 5,
     "__main__": 5,
     "app": 5,
+    "reload": 5,
+    "footprint": 5,
     "cli": 5,
     "demo": 5,
     "doctor": 5,

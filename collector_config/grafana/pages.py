@@ -22,6 +22,7 @@ PROCESS: Final = DECLARED[semconv.PROCESS_SECONDS].exposed
 DROPPED: Final = DECLARED[semconv.DROPPED].exposed
 OVERFLOW: Final = DECLARED[semconv.SERIES_OVERFLOW].exposed
 BUILD: Final = DECLARED[semconv.BUILD].exposed
+RELOADED: Final = DECLARED[semconv.RELOADED].exposed
 ACCEPTED: Final = DECLARED[semconv.ACCEPTED_SPANS].exposed
 REFUSED: Final = DECLARED[semconv.REFUSED_SPANS].exposed
 SENT: Final = DECLARED[semconv.SENT_SPANS].exposed
@@ -300,7 +301,14 @@ def pipeline_health() -> Any:
         lines(
             "Memory", "Resident.", [Ask(f"sum by (instance) (process_resident_memory_bytes{{{here}}})", "{{instance}}")], "bytes", wide=True
         ),
-        listing("Versions", "What runs where.", [Ask(f"max by (instance, version, codec) ({BUILD}{{{here}}})", "Running")]),
+        listing(
+            "Versions",
+            "What runs where, and whether it took its configuration the last time it read it.",
+            [
+                Ask(f"max by (instance, version, codec) ({BUILD}{{{here}}})", "Running"),
+                Ask(f"min by (instance) ({RELOADED}{{{here}}})", "Configuration taken"),
+            ],
+        ),
     ]
     return page("otel-ext-health", "Pipeline health", pipeline_health.__doc__ or "", parts, {"instance": BUILD})
 

@@ -103,7 +103,7 @@ class AlertmanagerAlerts:
         self.stats = DeliveryStats()
         self.overflow = 0
         self._options = options or AlertOptions()
-        self._templates = (urls.tempo_template(links), urls.langfuse_template(links))
+        self.relink(links)
         sent = {**(headers or {}), "Content-Type": "application/json"}
         endpoint = url.rstrip("/").removesuffix(ALERTS_PATH) + ALERTS_PATH
         self._client = HttpClient(endpoint, sent, TABLE, runtime, timeout_s=self._options.timeout_s, tls=tls, proxy=proxy)
@@ -114,6 +114,10 @@ class AlertmanagerAlerts:
         self._draining = asyncio.Event()
         self._idle = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
+
+    def relink(self, links: Links) -> None:
+        """Link to other addresses from the next telling on."""
+        self._templates = (urls.tempo_template(links), urls.langfuse_template(links))
 
     @property
     def name(self) -> str:

@@ -81,6 +81,13 @@ METRICS: Final = (
         "Observations whose labels became __other__: the metric had no room.",
     ),
     Declared(semconv.BUILD, "info", "", ("version", "codec"), "The version that runs, and the codec it reads spans with."),
+    Declared(
+        semconv.RELOADED,
+        "gauge",
+        "",
+        (),
+        "1 where the last reading of the configuration went well, 0 where the one before stayed in force.",
+    ),
     Declared(semconv.ACCEPTED_SPANS, "counter", "spans", _RECEIVER_LABELS, "Spans taken."),
     Declared(semconv.REFUSED_SPANS, "counter", "spans", _RECEIVER_LABELS, "Spans refused."),
     Declared(semconv.SENT_SPANS, "counter", "spans", ("exporter",), "Spans that the destination took."),

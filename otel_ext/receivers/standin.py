@@ -81,6 +81,10 @@ class StandIn:
         self._open = 0
         self._session: aiohttp.ClientSession | None = None
 
+    def relink(self, ui: str) -> None:
+        """Send browsers to another address from now on."""
+        self._ui = ui.rstrip("/")
+
     async def start(self) -> None:
         """Make the session; nothing is connected yet. Raises what `secured` does."""
         options = self._options

@@ -169,7 +169,7 @@ def config(tempo: Tempo | None = None, langfuse: Langfuse | None = None, *, prot
     tree: dict[str, Any] = {
         "receivers": {"grpc": {"endpoint": FREE}, "http": {"endpoint": FREE}},
         "admin": {"endpoint": FREE},
-        "links": LINKS,
+        "links": dict(LINKS),
         "detect": {"tool_skipping": {"settle": f"{SETTLE_S}s"}},
         "exporters": exporters,
     }
@@ -271,10 +271,10 @@ class Process(Endpoints):
     def __init__(self, directory: Path, tree: dict[str, Any] | None, **extra: str) -> None:
         self._stderr = directory / f"stderr-{secrets.token_hex(4)}.log"
         arguments = []
+        self.file = directory / f"config-{secrets.token_hex(4)}.yaml"
         if tree is not None:
-            file = directory / f"config-{secrets.token_hex(4)}.yaml"
-            file.write_text(yaml.safe_dump(tree))
-            arguments = ["--config", str(file)]
+            self.file.write_text(yaml.safe_dump(tree))
+            arguments = ["--config", str(self.file)]
         with self._stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "otel_ext", "serve", *arguments],
