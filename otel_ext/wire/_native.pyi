@@ -43,6 +43,13 @@ class Codec:
 
     def intern(self, name: bytes) -> int: ...
 
+class Finder:
+    """Words, and what must be around them, see `otel_ext.wire.finder`."""
+
+    def __init__(self, words: list[tuple[bytes, int]]) -> None: ...
+    def find(self, payload: bytes) -> bytes:
+        """Packed HIT rows."""
+
 Columns = Sequence[tuple[bytes, list[bytes]] | tuple[bytes, bytes, bytes, bool]]  # u4 a row, fragments; or u1 a row, before, after, of span
 
 def splice(payload: bytes, columns: Columns) -> bytes:

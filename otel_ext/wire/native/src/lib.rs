@@ -3,6 +3,7 @@
 
 pub mod envelope;
 pub mod evaluate;
+pub mod finder;
 pub mod flat;
 pub mod markers;
 pub mod messages;

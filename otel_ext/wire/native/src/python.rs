@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
+use crate::finder::Finder;
 use crate::memory;
 use crate::reader;
 use crate::rewrite::{Column, Failure, Projection, plan};
@@ -134,6 +135,23 @@ impl PyCodec {
     }
 }
 
+// Boxed for the same reason as Codec.
+#[pyclass(frozen, name = "Finder")]
+struct PyFinder(Box<Finder>);
+
+#[pymethods]
+impl PyFinder {
+    #[new]
+    fn new(words: Vec<(Vec<u8>, u8)>) -> PyResult<Self> {
+        Finder::new(&words).map(|finder| Self(Box::new(finder))).map_err(PyValueError::new_err)
+    }
+
+    fn find<'py>(&self, py: Python<'py>, payload: &[u8]) -> Bound<'py, PyBytes> {
+        let found = py.detach(|| self.0.find(payload));
+        PyBytes::new(py, &found)
+    }
+}
+
 fn rewrite<'py>(
     py: Python<'py>,
     payload: &[u8],
@@ -170,6 +188,7 @@ fn project<'py>(
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Malformed", module.py().get_type::<Malformed>())?;
     module.add_class::<PyCodec>()?;
+    module.add_class::<PyFinder>()?;
     module.add_function(wrap_pyfunction!(splice, module)?)?;
     module.add_function(wrap_pyfunction!(project, module)?)
 }
