@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from otel_ext.configlines import Origins, join, parse, scalar
 from otel_ext.errors import ConfigError
-from otel_ext.settings import NS_PER_S, Address, Choice, Duration, Range, Settings, Url
+from otel_ext.settings import NS_PER_S, Address, Choice, Duration, Pattern, Range, Settings, Url
 
 ENV_PREFIX = "OTEL_EXT_"
 # Variables of ours that are no settings.
@@ -258,12 +258,22 @@ def _url(base: type, rule: Url, raw: Any, path: str, faults: Faults) -> Any:
     return value.rstrip("/")
 
 
+def _pattern(base: type, _rule: Pattern, raw: Any, path: str, faults: Faults) -> Any:
+    value = _plain(base, raw, path, faults)
+    try:
+        re.compile((value or "").encode())
+    except re.error as error:
+        faults.append(Fault(path, f"is no regular expression: {error}"))
+    return value
+
+
 _RULES: dict[type, Callable[[Any, Any, Any, str, Faults], Any]] = {
     Range: _range,
     Choice: _choice,
     Duration: _duration,
     Address: _address,
     Url: _url,
+    Pattern: _pattern,
 }
 _NAMES: dict[Any, str] = {str: "string", int: "whole number", float: "number", bool: "true or false", dict: "mapping", list: "list"}
 

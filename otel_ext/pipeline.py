@@ -24,6 +24,7 @@ from otel_ext.dialects import Text
 from otel_ext.findings import Marked, finding_spans, mark, mark_observations
 from otel_ext.ledger import Answer, request_of
 from otel_ext.model import Finding, StepKind
+from otel_ext.redact import Redactor, make_redactor
 from otel_ext.rules import Rule
 from otel_ext.settings import Settings
 from otel_ext.tracebook import ROW, Trace
@@ -62,6 +63,8 @@ class _Batch:
     scan: Scan
     now_ns: int
     own: bytearray  # 1 a trace known to be in Langfuse under its own id
+    full: bytes = b""  # the payload without secrets, for the whole tree
+    llm: bytes = b""  # and for the LLM tree
     other: dict[int, str] = field(default_factory=dict)  # by trace: the id that one goes by there instead
     findings: list[Finding] = field(default_factory=list)
     marked: dict[int, list[Finding]] = field(default_factory=dict)  # row -> findings that go onto that span
@@ -82,6 +85,7 @@ class Pipeline:
     dropped: dict[str, int] = field(default_factory=lambda: {"langfuse_id": 0, "wire_overflow": 0})
     verdicts: Verdicts = field(init=False)
     tree: LlmTree = field(init=False)
+    redactors: dict[str, Redactor] = field(default_factory=dict)  # by destination
     _links: SpanLinks = field(init=False)
     _llm_links: LlmLinks = field(init=False)
 
@@ -99,6 +103,15 @@ class Pipeline:
     def _make_links(self) -> None:
         self._links = SpanLinks(self.settings.links, self.codec.name)
         self._llm_links = LlmLinks(self.settings.links)
+        self._make_redactors()
+
+    def _make_redactors(self) -> None:
+        exporters = self.settings.exporters
+        for name, section in (("tempo", exporters.tempo), ("langfuse", exporters.langfuse)):
+            if section and (redactor := make_redactor(section.redact, f"exporters.{name}.redact")):
+                self.redactors[name] = redactor
+        if exporters.tempo and exporters.langfuse and exporters.tempo.redact == exporters.langfuse.redact and self.redactors:
+            self.redactors["langfuse"] = self.redactors["tempo"]  # one pass does for both
 
     # -- payloads
 
@@ -113,7 +126,14 @@ class Pipeline:
         self._read_calls(batch)
         self._take_steps(batch)
         self._look_up_links(batch)
+        self._redact(batch)
         return self._outcome(batch)
+
+    def _redact(self, batch: _Batch) -> None:
+        """From here on the payload is what may leave; what was read of it before stays true."""
+        tempo, langfuse = self.redactors.get("tempo"), self.redactors.get("langfuse")
+        batch.full = tempo(batch.payload) if tempo else batch.payload
+        batch.llm = batch.full if langfuse is tempo else langfuse(batch.payload) if langfuse else batch.payload
 
     def _read_texts(self, batch: _Batch) -> None:
         spans = batch.scan.spans
@@ -205,10 +225,10 @@ class Pipeline:
 
     def _full(self, batch: _Batch, columns: Sequence[Column], rejected: int) -> bytes:
         if not rejected:
-            return self.codec.splice(batch.payload, columns)
+            return self.codec.splice(batch.full, columns)
         spans = batch.scan.spans
         keep = (spans["flags"] & _INVALID == 0).astype(np.uint8)
-        return self.codec.project(batch.payload, keep, spans["parent_id"], columns) if keep.any() else b""
+        return self.codec.project(batch.full, keep, spans["parent_id"], columns) if keep.any() else b""
 
     def _llm(self, batch: _Batch, known: InLangfuse, marked: Marked) -> tuple[bytes, int]:
         spans = batch.scan.spans
@@ -217,7 +237,7 @@ class Pipeline:
         if not count:
             return b"", 0
         columns = [*self._llm_links.columns(spans, branch, known), *mark_observations(marked)]
-        return self.codec.project(batch.payload, branch.keep, branch.parents, columns), count
+        return self.codec.project(batch.llm, branch.keep, branch.parents, columns), count
 
     # -- time
 

@@ -21,6 +21,7 @@ def readings(sidecar: Sidecar) -> Iterator[Reading]:
     yield from _receivers(sidecar)
     yield from _exporters(sidecar)
     yield from _stand_in(sidecar)
+    yield from _redacted(sidecar)
     yield Reading(semconv.OPEN_TRACES, (), len(sidecar.pipeline.verdicts.book))
     yield Reading(semconv.RELOADED, (), sidecar.reloaded)
     for what, reasons in _dropped(sidecar):
@@ -50,6 +51,12 @@ def _exporters(sidecar: Sidecar) -> Iterator[Reading]:
 def _queue(lane: Delivery | Lane) -> Iterator[Reading]:
     yield Reading(semconv.QUEUE_SIZE, (lane.name,), lane.queue_size)
     yield Reading(semconv.QUEUE_CAPACITY, (lane.name,), lane.queue_capacity)
+
+
+def _redacted(sidecar: Sidecar) -> Iterator[Reading]:
+    for destination, redactor in sidecar.pipeline.redactors.items():
+        for kind, count in redactor.counts.items():
+            yield Reading(semconv.REDACTED, (destination, kind), count)
 
 
 def _stand_in(sidecar: Sidecar) -> Iterator[Reading]:

@@ -31,6 +31,11 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression."""
+
+
+@dataclass(frozen=True, slots=True)
 class Duration:
     """A time with its unit in the file, nanoseconds here. Bounds in seconds."""
 
@@ -230,6 +235,21 @@ class Traces:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Redact:
+    """What is masked before spans leave for one destination.
+
+    `common` are secrets that everybody has (`otel_ext.redact.secrets`); `names` of attributes and of JSON members whose value goes whole;
+    `patterns` are searched in all bytes, quickly where they begin with plain characters; `function` is `module:name` of a function that
+    is given the key and the text of every string and gives back what shall stand there.
+    """
+
+    common: bool = True
+    names: tuple[str, ...] = ()
+    patterns: tuple[Annotated[str, Pattern()], ...] = ()
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tempo:
     """Tempo, or anything that takes OTLP: the whole tree."""
 
@@ -241,6 +261,7 @@ class Tempo:
     timeout: Annotated[int, Duration(0.1, 600)] = 10 * NS_PER_S
     tls: ClientTls | None = None
     query_url: Annotated[str, Url(optional=True)] = ""  # Tempo's HTTP API, for `otel-ext doctor` to read its test trace back
+    redact: Redact = section(Redact)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +299,7 @@ class Langfuse:
     caller_keys: bool = True  # spans that come with keys of their own, as Langfuse SDKs send them, go to the project of those keys
     max_callers: Annotated[int, Range(1, 1_000)] = 16  # pairs of such keys with a queue each; idle ones make room
     projects: tuple[Project, ...] = ()
+    redact: Redact = section(Redact)
     stand_in: StandIn = section(StandIn)
     environment: str = "default"
     queue_batches: Count = 1_000

@@ -25,6 +25,7 @@ LAYERS = {
     "detectors": 2,
     "findings": 2,
     "prices": 2,
+    "redact": 2,
     "rules": 2,
     "arithmetic": 3,
     "arrivals": 3,

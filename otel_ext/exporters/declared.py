@@ -94,6 +94,7 @@ METRICS: Final = (
     Declared(semconv.SEND_FAILED_SPANS, "counter", "spans", ("exporter",), "Spans that the destination did not take."),
     Declared(semconv.SENT_SCORES, "counter", "scores", ("exporter",), "Scores that the destination took."),
     Declared(semconv.SEND_FAILED_SCORES, "counter", "scores", ("exporter",), "Scores given up: refused, or the lane was full."),
+    Declared(semconv.REDACTED, "counter", "secrets", ("exporter", "kind"), "Secrets masked before spans left, by what they were."),
     Declared(
         semconv.STAND_IN_REQUESTS,
         "counter",

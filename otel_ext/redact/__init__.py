@@ -4,7 +4,8 @@ A secret is overwritten in its place by as many bytes, so that nothing moves: JS
 was read of the request before still holds. What was masked is counted by kind; it is never logged.
 """
 
+from otel_ext.redact.build import make_redactor
 from otel_ext.redact.redactor import Redactor
 from otel_ext.redact.secrets import COMMON, COMMON_NAMES, Secret
 
-__all__ = ["COMMON", "COMMON_NAMES", "Redactor", "Secret"]
+__all__ = ["COMMON", "COMMON_NAMES", "Redactor", "Secret", "make_redactor"]

@@ -13,6 +13,7 @@ from otel_ext.wire.finder import HIT, Around, make_finder
 from otel_ext.wire.leaves import Leaf, leaves, map_texts, texts_below
 
 LABEL: Final = b"[redacted]"
+_FAILED: Final = LABEL.decode()
 # A pattern that begins with so many plain characters is looked for only where they are.
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_\-=:/@ ]{3,}")
 _QUANTIFIERS: Final = "?*{+"
@@ -85,8 +86,14 @@ class Redactor:
                 yield "pattern", *_secret_range(match)
 
     def _changed(self, key: str, text: str) -> str:
-        assert self._change is not None
-        new = self._change(key, text)
+        try:
+            new = self._change(key, text) if self._change else text
+        except Exception:  # it is the user's: what it could not judge does not leave
+            self._count("function_failed")
+            return _FAILED
+        if not isinstance(new, str):
+            self._count("function_failed")
+            return _FAILED
         if new != text:
             self._count("function")
         return new
