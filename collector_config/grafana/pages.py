@@ -29,6 +29,7 @@ SENT: Final = DECLARED[semconv.SENT_SPANS].exposed
 FAILED: Final = DECLARED[semconv.SEND_FAILED_SPANS].exposed
 SCORES: Final = DECLARED[semconv.SENT_SCORES].exposed
 SCORES_FAILED: Final = DECLARED[semconv.SEND_FAILED_SCORES].exposed
+REDACTED: Final = DECLARED[semconv.REDACTED].exposed
 STAND_IN: Final = DECLARED[semconv.STAND_IN_REQUESTS].exposed
 QUEUE: Final = DECLARED[semconv.QUEUE_SIZE].exposed
 CAPACITY: Final = DECLARED[semconv.QUEUE_CAPACITY].exposed
@@ -291,6 +292,11 @@ def pipeline_health() -> Any:
             "Passed on to Langfuse",
             "Requests a second that were no spans, by what became of them.",
             [Ask(rate(STAND_IN, here, "outcome"), "{{outcome}}")],
+        ),
+        lines(
+            "Secrets masked",
+            "Secrets a second that were masked before spans left, by what they were.",
+            [Ask(rate(REDACTED, here, "exporter, kind"), "{{exporter}} {{kind}}")],
         ),
         lines(
             "Labels without room",

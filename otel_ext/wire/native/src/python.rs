@@ -142,6 +142,7 @@ struct PyFinder(Box<Finder>);
 #[pymethods]
 impl PyFinder {
     #[new]
+    #[expect(clippy::needless_pass_by_value)]
     fn new(words: Vec<(Vec<u8>, u8)>) -> PyResult<Self> {
         Finder::new(&words).map(|finder| Self(Box::new(finder))).map_err(PyValueError::new_err)
     }
