@@ -304,9 +304,7 @@ def pipeline_health() -> Any:
             [Ask(f"{rate(OVERFLOW, here, 'metric')} > 0", "{{metric}}")],
         ),
         lines("CPU", "Cores in use.", [Ask(f"sum by (instance) (rate(process_cpu_seconds_total{{{here}}}[{INTERVAL}]))", "{{instance}}")]),
-        lines(
-            "Memory", "Resident.", [Ask(f"sum by (instance) (process_resident_memory_bytes{{{here}}})", "{{instance}}")], "bytes", wide=True
-        ),
+        lines("Memory", "Resident.", [Ask(f"sum by (instance) (process_resident_memory_bytes{{{here}}})", "{{instance}}")], "bytes"),
         listing(
             "Versions",
             "What runs where, and whether it took its configuration the last time it read it.",
