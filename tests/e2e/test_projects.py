@@ -144,7 +144,7 @@ def test_wrong_keys_cost_nobody_else(langfuse: Langfuse, inside: Inner) -> None:
 
 def test_spans_are_acknowledged_while_the_server_does_not_answer(langfuse: Langfuse, inside: Inner) -> None:
     """An SDK gives up after five seconds: the answer does not wait for the server."""
-    langfuse.delay_s = 30
+    langfuse.delay_s = 3
     sidecar = inside({**tree(langfuse), "shutdown_timeout": "0s"})
     assert sent(sidecar, looping()[1], "a") == 200
     assert not sidecar.delivered()
