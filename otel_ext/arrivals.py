@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from otel_ext.detectors.base import Step
-from otel_ext.detectors.runs import Request, Said
+from otel_ext.detectors.runs import Request, Text
 from otel_ext.ledger import Answer
 from otel_ext.model import Finding
 from otel_ext.tracebook import Trace
@@ -40,7 +40,7 @@ class Arrival:
     requests: Sequence[Request] = ()
     answers: Sequence[Answer] = ()
     summary: Summary | None = None  # of `steps`, where the caller has it
-    said: Sequence[Said] = ()
+    said: Sequence[Text] = ()
     tools: frozenset[int] | None = None
 
 

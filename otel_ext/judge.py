@@ -14,6 +14,7 @@ from typing import Final
 from otel_ext.detectors import call_rules, model_rules, run_rules
 from otel_ext.detectors.base import CALLS, END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, C, Hit, Step, StepRule, alike
 from otel_ext.detectors.baselines import MILLISECONDS, MODELS, OUTPUT, TOKENS, Baselines, Values
+from otel_ext.detectors.claimed import KnownTools
 from otel_ext.detectors.loops import MaxIterations
 from otel_ext.detectors.runs import Run, RunRule, distinct, lossy, turns
 from otel_ext.detectors.skipping import Expected
@@ -46,6 +47,7 @@ class Judge:
     rules: Sequence[Rule] = ()
     own: tuple[OwnRule, ...] = field(init=False)  # `rules`, as they are called
     past: Baselines = field(init=False)
+    tools: KnownTools = field(init=False)
     _calls: tuple[StepRule, ...] = field(init=False)
     _models: tuple[StepRule, ...] = field(init=False)
     _iterations: MaxIterations = field(init=False)
@@ -55,6 +57,7 @@ class Judge:
 
     def __post_init__(self) -> None:
         self.past = Baselines(self.settings.baselines)
+        self.tools = KnownTools(self.name)
         self._make_rules()
 
     def reconfigure(self, settings: Detect, rules: Sequence[Rule]) -> None:
@@ -68,7 +71,7 @@ class Judge:
         self._iterations = MaxIterations(self.settings.loop.max_iterations)
         self._expected = Expected(self.settings.tool_skipping.expectations, self.name, self.intern)
         self.own = tuple(OwnRule(rule, self.name) for rule in self.rules)
-        self._runs = (self._expected, *run_rules(self.settings, self.past, self.name), *self.own)
+        self._runs = (self._expected, *run_rules(self.settings, self.past, self.tools, self.name), *self.own)
         self._off = tuple((rule, agent or "*") for rule, _, agent in (each.partition("@") for each in self.settings.disable))
 
     def steps(self, trace: Trace, added: Added, summary: Summary) -> list[Hit]:
@@ -135,6 +138,7 @@ class Judge:
     def learn(self, key: tuple[int, int], values: Values, tools: set[int]) -> None:
         """A run has settled: its agent's past grows by it."""
         self.past.learn(key, values, tools)
+        self.tools.learn(key, tools)
 
 
 def _called(packed: bytes, tool: int) -> bool:
@@ -200,7 +204,12 @@ def run_of(trace: Trace, rows: Sequence[Step], agent: Step, service: int, agents
         requests=[request for request in open_requests if request.tool and start <= request.end <= end],
         expected=(trace.expected or {}).get(agent[SPAN], ()),
         tools_visible=visible,
+        said=[text for text in trace.said if start <= text.said.time <= end],
+        earlier=[step for step in rows if step[KIND] in CALLS and step[END] <= end] if trace.said else (),
+        tools=trace.tools or frozenset(),
         lossy=trace.evicted or any(map(lossy, inside)),
+        # an answer to a call that no model of this trace asked for: the conversation is older than the trace
+        resumed=any(request.answered and not request.tool for request in open_requests),
     )
 
 

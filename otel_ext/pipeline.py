@@ -8,7 +8,7 @@ payload --scan--> columns --+--> links ------+--> full payload (whole tree)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -19,8 +19,10 @@ from otel_ext.correlate.links import InLangfuse, SpanLinks
 from otel_ext.correlate.projection import LlmLinks
 from otel_ext.correlate.tree import LlmTree
 from otel_ext.detectors.base import SPAN, Step
-from otel_ext.detectors.runs import Request
-from otel_ext.dialects import Text
+from otel_ext.detectors.claim_texts import texts_of
+from otel_ext.detectors.claims import read
+from otel_ext.detectors.runs import Request, Text
+from otel_ext.dialects import Text as TextField
 from otel_ext.findings import Marked, finding_spans, mark, mark_observations
 from otel_ext.ledger import Answer, request_of
 from otel_ext.model import Finding, StepKind
@@ -38,6 +40,7 @@ from otel_ext.wire.table import Column, Flag, Scan
 _LOW: Final = 0xFFFFFFFF
 _OPAQUE: Final = np.dtype((np.void, SPAN_ROW.itemsize))
 _NO_SPANS: Final = np.zeros(0, dtype=SPAN_ROW)
+_CLAIM: Final = np.uint32(Flag.CLAIM)
 _INVALID: Final = np.uint32(Flag.INVALID_ID)
 
 
@@ -71,6 +74,8 @@ class _Batch:
     unplaced: list[Finding] = field(default_factory=list)  # findings whose span is not in this payload
     repeated: list[int] = field(default_factory=list)  # rows of steps seen before
     requests: dict[int, list[Request]] = field(default_factory=dict)  # by trace
+    said: dict[int, list[Text]] = field(default_factory=dict)
+    tools: dict[int, frozenset[int]] = field(default_factory=dict)  # state-changing ones that the models were told of
     answers: dict[int, list[Answer]] = field(default_factory=dict)
 
 
@@ -124,6 +129,7 @@ class Pipeline:
         batch = _Batch(payload, scan, now_ns, bytearray(len(scan.trace_ids)))
         self._read_texts(batch)
         self._read_calls(batch)
+        self._read_said(batch)
         self._take_steps(batch)
         self._look_up_links(batch)
         self._redact(batch)
@@ -141,9 +147,9 @@ class Pipeline:
             if spans["flags"][row] & Flag.INVALID_ID:
                 continue
             trace_id = batch.scan.trace_ids[spans["trace"][row]]
-            if number == Text.LANGFUSE_TRACE_ID:
+            if number == TextField.LANGFUSE_TRACE_ID:
                 self._learn_link(trace_id, value, batch.now_ns)
-            elif number == Text.EXPECTED_TOOLS and spans["kind"][row] == StepKind.AGENT:
+            elif number == TextField.EXPECTED_TOOLS and spans["kind"][row] == StepKind.AGENT:
                 tools = [value] if isinstance(value, str) else value
                 self.verdicts.expect(trace_id, int(spans["span_id"][row]) & _LOW, tools, batch.now_ns)
 
@@ -159,6 +165,15 @@ class Pipeline:
                 for at in np.flatnonzero(rows["settled"] == 0).tolist():
                     take(batch, int(scan.spans["trace"][rows["row"][at]]), fold(int(rows["call_id"][at])), at)
 
+    def _read_said(self, batch: _Batch) -> None:
+        """What outputs claim, where a word in them says that they may."""
+        spans = batch.scan.spans
+        for row in np.flatnonzero(spans["flags"] & _CLAIM).tolist():
+            trace, end, at, size, kind = spans[["trace", "end", "output_at", "output_value_len", "kind"]][row].item()
+            said = read(texts_of(batch.payload[at : at + size]), end)
+            if said.claims or said.denied or said.written:
+                batch.said.setdefault(trace, []).append(Text(said, kind == StepKind.AGENT))
+
     def _take_steps(self, batch: _Batch) -> None:
         scan = batch.scan
         steps = _Steps(batch)
@@ -168,12 +183,15 @@ class Pipeline:
             trace_id = scan.trace_ids[index]
             summary = Summary(*known)
             asked, answered = batch.requests.get(index, ()), batch.answers.get(index, ())
-            if not asked and not answered:
+            said, tools = batch.said.get(index, ()), batch.tools.get(index)
+            if not asked and not answered and not said:
                 packed = steps.packed(first, count)
-                if self.verdicts.take_clean(trace_id, packed, summary, span_id, service, batch.now_ns):
+                if self.verdicts.take_clean(trace_id, packed, summary, span_id, service, batch.now_ns, tools):
                     batch.own[index] = 1
                     continue
             arrival = steps.arrival(trace_id, first, count, summary, asked, answered)
+            if said or tools:
+                arrival = replace(arrival, said=said, tools=tools)
             self._note(batch, index, arrival, self.verdicts.take(arrival, batch.now_ns), first)
 
     @staticmethod

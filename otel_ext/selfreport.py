@@ -77,7 +77,8 @@ def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
     yield "trace", pipeline.verdicts.book.evicted
     yield "pipeline", {**pipeline.dropped, **pipeline.verdicts.dropped}
     yield "tree", {"memory_full": pipeline.tree.forgotten}
-    yield "baseline", {"agents_max": pipeline.verdicts.judge.past.forgotten}
+    judge = pipeline.verdicts.judge
+    yield "baseline", {"agents_max": judge.past.forgotten, "tools_of_agents": judge.tools.forgotten}
     for rule in pipeline.verdicts.judge.own:
         yield f"verdict of {rule.own.rule}", rule.failed
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from otel_ext.detectors.base import END, SPAN, Step
-from otel_ext.detectors.runs import Request, Said
+from otel_ext.detectors.runs import Request, Text
 from otel_ext.model import Finding
 from otel_ext.settings import Traces
 from otel_ext.wire.table import STEP_STRUCT
@@ -29,14 +29,13 @@ FindingKey = tuple[str, int]
 class _Rare:
     """What few traces have, apart, so that the others do not pay for it."""
 
-    __slots__ = ("evicted", "expected", "langfuse_id", "resumed", "said")
+    __slots__ = ("evicted", "expected", "langfuse_id", "said")
 
     def __init__(self) -> None:
         self.evicted = False
         self.expected: dict[int, tuple[int, ...]] | None = None
         self.langfuse_id: str | None = None
-        self.resumed = False
-        self.said: tuple[Said, ...] = ()
+        self.said: tuple[Text, ...] = ()
 
 
 class Trace:
@@ -88,22 +87,13 @@ class Trace:
         self._own_rare().evicted = value
 
     @property
-    def said(self) -> tuple[Said, ...]:
+    def said(self) -> tuple[Text, ...]:
         """What texts claimed to have been done, in order."""
         return self._rare.said if self._rare else ()
 
     @said.setter
-    def said(self, value: tuple[Said, ...]) -> None:
+    def said(self, value: tuple[Text, ...]) -> None:
         self._own_rare().said = value
-
-    @property
-    def resumed(self) -> bool:
-        """A model was given an answer to a call from before this trace."""
-        return self._rare.resumed if self._rare else False
-
-    @resumed.setter
-    def resumed(self, value: bool) -> None:
-        self._own_rare().resumed = value
 
     def rows(self) -> list[Step]:
         """All steps kept, in order."""
@@ -165,13 +155,14 @@ class TraceBook:
         """The trace is open, or its verdict is remembered."""
         return trace_id in self._open or trace_id in self._verdicts
 
-    def begin(self, trace_id: bytes, packed: bytes, models: int, agent_end: int, now_ns: int) -> None:
+    def begin(self, trace_id: bytes, packed: bytes, models: int, agent_end: int, now_ns: int, tools: frozenset[int] | None = None) -> None:
         """Open a trace that is not known with its first steps."""
         trace = Trace()
         trace.steps = packed
         trace.seen_ns = now_ns
         trace.models = models
         trace.agent_end = agent_end
+        trace.tools = tools
         self._open[trace_id] = trace
         if len(self._open) > self.settings.max_traces:
             self._close(next(iter(self._open)), "max_traces")

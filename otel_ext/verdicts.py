@@ -26,6 +26,7 @@ from otel_ext.tracebook import ROW, Added, FindingKey, Trace, TraceBook
 from otel_ext.wire.steps import AGENT, LLM, MCP, TOOL, Summary, summary
 from otel_ext.wire.table import GroupFlag
 
+TEXTS_MAX: Final = 64  # of a trace that claim something; of more, the older ones are not judged
 LANGFUSE_ID_LENGTH_MAX: Final = 200  # what a Langfuse server takes as an id is shorter
 _END: Final = struct.Struct("<Q")  # where a packed step starts
 _ORDER: Final = struct.Struct("<QI")  # end and span of a packed step
@@ -53,7 +54,7 @@ class Verdicts:
     name: Callable[[int], str]
     intern: Callable[[str], int]
     rules: Sequence[Rule] = ()
-    dropped: dict[str, int] = field(default_factory=lambda: {"open_requests": 0, "waiting_runs": 0})
+    dropped: dict[str, int] = field(default_factory=lambda: {"open_requests": 0, "waiting_runs": 0, "texts": 0})
     observe: Callable[[Run], None] | None = None  # told of every run that has settled
     book: TraceBook = field(init=False)
     judge: Judge = field(init=False)
@@ -95,6 +96,8 @@ class Verdicts:
         added = self.book.add(trace, arrival.steps, arrival.packed, duplicates=bool(known.flags & _DUPLICATE))
         if trace.requests or arrival.requests or arrival.answers:
             self.dropped["open_requests"] += record(trace, added.fresh, arrival.requests, arrival.answers)
+        if arrival.said or arrival.tools:
+            self._hear(trace, arrival)
         if not added.fresh:
             return Taken(trace, [], [], _standing(arrival, trace, ()))
         if len(added.fresh) < len(arrival.steps):
@@ -103,7 +106,18 @@ class Verdicts:
         given = self._judge(arrival, trace, added, hits, now_ns)
         return Taken(trace, added.fresh, given, _standing(arrival, trace, given), _doubled(trace, added, known))
 
-    def take_clean(self, trace_id: bytes, packed: bytes, known: Summary, span_id: int, service: int, now_ns: int) -> bool:
+    def _hear(self, trace: Trace, arrival: Arrival) -> None:
+        """Remember what the texts said, the last ones where they are too many, and which tools the models were told of."""
+        if arrival.tools:
+            trace.tools = arrival.tools if trace.tools is None else trace.tools | arrival.tools
+        if arrival.said:
+            texts = sorted({*trace.said, *arrival.said}, key=lambda text: text.said.time)
+            self.dropped["texts"] += max(0, len(texts) - TEXTS_MAX)
+            trace.said = tuple(texts[-TEXTS_MAX:])
+
+    def take_clean(
+        self, trace_id: bytes, packed: bytes, known: Summary, span_id: int, service: int, now_ns: int, tools: frozenset[int] | None = None
+    ) -> bool:
         """The common case for a few comparisons: steps of a trace not seen before in which nothing can be found. False: use `take`.
 
         *packed* are sorted steps without repetition of any kind; *span_id* and *service* are those of the last. Nothing changes on False.
@@ -111,7 +125,7 @@ class Verdicts:
         if known.flags or known.agents > 1 or known.models > self.settings.detect.loop.max_iterations or self.book.knows(trace_id):
             return False
         if not known.agents:
-            self.book.begin(trace_id, packed, known.models, 0, now_ns)
+            self.book.begin(trace_id, packed, known.models, 0, now_ns, tools)
             return True
         agent = ROW.unpack_from(packed, len(packed) - ROW.size)
         first_end = _END.unpack_from(packed)[0]
@@ -119,7 +133,7 @@ class Verdicts:
             return False
         if not self.judge.is_clean(packed, agent, service, known):
             return False
-        self.book.begin(trace_id, packed, known.models, agent[END], now_ns)
+        self.book.begin(trace_id, packed, known.models, agent[END], now_ns, tools)
         # Should late spans overturn it after all, the finding will lack the conversation: reading it for every clean run costs more.
         place = Place(-1, span_id, agent[END], agent[NAME], service, "")
         self._queue(Waiting(self._due(now_ns), trace_id, agent[SPAN], place, True, len(packed), whole=True))

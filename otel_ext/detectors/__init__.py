@@ -7,6 +7,7 @@ from collections.abc import Callable
 from otel_ext.detectors.base import StepRule
 from otel_ext.detectors.baselines import Baselines
 from otel_ext.detectors.circles import Recursion, SimilarOutputs
+from otel_ext.detectors.claimed import ClaimedNotDone, KnownTools
 from otel_ext.detectors.degraded import DegradedOutput
 from otel_ext.detectors.loops import ChangingArguments, Cycle, FailingCall, IdenticalCalls, IdenticalOutput
 from otel_ext.detectors.runs import RunRule
@@ -30,10 +31,11 @@ def model_rules(loop: Loop) -> tuple[StepRule, ...]:
     return (IdenticalOutput(loop.identical_outputs),)
 
 
-def run_rules(detect: Detect, past: Baselines, name: Callable[[int], str]) -> tuple[RunRule, ...]:
+def run_rules(detect: Detect, past: Baselines, tools: KnownTools, name: Callable[[int], str]) -> tuple[RunRule, ...]:
     """Rules over whole runs, but for expectations."""
     return (
         RequestedNotExecuted(name),
+        ClaimedNotDone(name, tools),
         Learned(past),
         TokenSpike(detect, past),
         LatencySpike(detect, past),

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple, Protocol
 
 from otel_ext.detectors.base import CALLS, END, FLAGS, KIND, NAME, SPAN, A, B, C, Hit, Step
+from otel_ext.detectors.claims import Said
 from otel_ext.wire.steps import LLM, MCP, TOOL
 from otel_ext.wire.table import StepFlag
 
@@ -26,12 +27,11 @@ class Request(NamedTuple):
     refused: bool
 
 
-class Said(NamedTuple):
-    """What a text claimed to have been done. `end` and `span` are those of the step whose output it was."""
+class Text(NamedTuple):
+    """What one text said. `of_agent`: it is the agent's own output, which repeats the model's last text where that was recorded."""
 
-    end: int
-    span: int
-    claims: Sequence[object]
+    said: Said
+    of_agent: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,9 @@ class Run:
     agents: frozenset[int] = frozenset()  # names of all agents seen in the trace
     requests: Sequence[Request] = ()
     expected: tuple[int, ...] = ()
-    said: Sequence[Said] = ()
+    said: Sequence[Text] = ()
+    earlier: Sequence[Step] = ()  # all calls of the trace up to its end, also those of other runs
+    tools: frozenset[int] = frozenset()  # state-changing tools that the trace's models were told of
     tools_visible: bool = False  # the trace has tool spans at all
     lossy: bool = False  # attributes or steps were dropped: that something is not here says nothing
     resumed: bool = False  # the models were given answers to calls from before this trace

@@ -1,0 +1,88 @@
+"""Claimed, not done, as a rule over runs: what texts said, held against the calls that were made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from otel_ext.detectors.base import END, NAME, SPAN, Hit, failed
+from otel_ext.detectors.baselines import Key
+from otel_ext.detectors.claim_check import Call, effect, unbacked
+from otel_ext.detectors.claims import Claim
+from otel_ext.detectors.runs import Run
+from otel_ext.model import Severity
+
+AGENTS_MAX: Final = 2_000  # whose tools are remembered; the one learned first goes first
+TOOLS_MAX: Final = 256  # state-changing tools of one agent
+
+
+@dataclass(slots=True)
+class KnownTools:
+    """Tools that change something, by the agent that called them in earlier runs; bounded, in agents and in tools of one."""
+
+    name: Callable[[int], str]
+    forgotten: int = 0
+    _agents: dict[Key, set[int]] = field(default_factory=dict)
+    _acting: dict[int, bool] = field(default_factory=dict)  # bounded by the table of names
+
+    def acting(self, tools: Iterable[int]) -> list[int]:
+        """Those of *tools* that change something, by their names."""
+        return [tool for tool in tools if self._acts(tool)]
+
+    def _acts(self, tool: int) -> bool:
+        known = self._acting.get(tool)
+        if known is None:
+            known = self._acting[tool] = effect(self.name(tool)) is not None
+        return known
+
+    def learn(self, agent: Key, tools: Iterable[int]) -> None:
+        """*agent* called *tools*."""
+        acting = self.acting(tools)
+        if not acting:
+            return
+        known = self._agents.setdefault(agent, set())
+        if len(self._agents) > AGENTS_MAX:
+            del self._agents[next(iter(self._agents))]
+            self.forgotten += 1
+        known.update(acting[: max(0, TOOLS_MAX - len(known))])
+
+    def of(self, agent: Key) -> frozenset[int]:
+        """What was learned of *agent*."""
+        return frozenset(self._agents.get(agent, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedNotDone:
+    """The agent says that it did something, a tool for it is known, and no successful call did it."""
+
+    name: Callable[[int], str]
+    tools: KnownTools
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """One hit an action."""
+        said = [text.said for text in run.said if not text.of_agent] or [text.said for text in run.said]
+        if not said:
+            return
+        calls = [Call(self.name(step[NAME]), failed(step), step[END]) for step in run.earlier]
+        known = {self.name(tool) for tool in self.tools.of((run.agent, run.service)) | run.tools}
+        told: set[str] = set()
+        for claim in unbacked(said, calls, known):
+            if claim.action not in told:
+                told.add(claim.action)
+                yield self._hit(run, claim, {call.tool for call in calls if call.failed})
+
+    @staticmethod
+    def _hit(run: Run, claim: Claim, attempted: set[str]) -> Hit:
+        unseen = run.lossy or run.resumed
+        done = "wrote the call out as text" if claim.voice == "written" else f"says that it did something ({claim.action})"
+        return Hit(
+            type="tool_skipping",
+            rule="tool_skipping/claimed",
+            severity=Severity.LOW if unseen else Severity.HIGH,
+            subject=hash((run.span, claim.action)),
+            span=run.models[-1][SPAN] if run.models else run.span,
+            message=f"the agent {done}, and no successful call did it" + (" in this trace" if run.resumed else ""),
+            complete=not unseen,
+            evidence={"action": claim.action, "attempted": sorted(attempted)} if attempted else {"action": claim.action},
+        )
