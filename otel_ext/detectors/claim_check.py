@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from otel_ext.detectors import claim_words as words
-from otel_ext.detectors.claims import BASES, Claim, Said, stem
+from otel_ext.detectors.claim_forms import BASES, stem
+from otel_ext.detectors.claims import Claim, Said
 
 _HANDOFF: Final = "handoff"
 _PARTS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -46,6 +47,8 @@ def effect(tool_name: str) -> Effect | None:
     noun = next((word for word in parts[:0:-1] if word in words.NOUNS), None)
     if noun and parts[0] in words.LIGHT_BASES:
         return Effect(words.NOUNS[noun], _objects(part for part in parts[1:] if part != noun))
+    if parts[-1] in words.HANDOFFS or words.ANYTHING.intersection(parts):
+        return Effect("", frozenset())
     for at, part in enumerate(parts):
         if part in BASES and (at == 0 or part not in words.NOT_TOOL_VERBS):
             return _particle(parts) or Effect(BASES[part], _objects(parts[:at] + parts[at + 1 :]))
@@ -54,7 +57,7 @@ def effect(tool_name: str) -> Effect | None:
 
 def _only_reads(parts: Sequence[str]) -> bool:
     if parts[0] in words.READS:
-        return parts[1:2] not in (["in"], ["out"])  # to check in is to do something
+        return words.NOT_ONLY_READS.isdisjoint(parts)
     return parts[-1] in words.READ_NOUNS and (parts[0] not in BASES or parts[0] in words.NOUN_VERBS)
 
 
@@ -113,7 +116,8 @@ def carries(claim: Claim, done: Effect, *, exact: bool) -> bool:
         return on_it or claim.action not in words.OF_A_PART
     if claim.action in words.OF_PARTS and done.action in words.MAKING:
         return True
-    return related(claim.action, done.action) and (on_it or not done.object)
+    broad = claim.action in words.BROAD and done.action in words.BROAD
+    return (broad or related(claim.action, done.action)) and (on_it or not done.object)
 
 
 def unbacked(said: Sequence[Said], calls: Sequence[Call], known: Collection[str]) -> list[Claim]:
@@ -121,8 +125,9 @@ def unbacked(said: Sequence[Said], calls: Sequence[Call], known: Collection[str]
 
     *said*: what each text of the agent claims, in order of time. *known*: names of tools declared to the model, or seen with this agent
     before. A claim needs a known tool that does it; a call counts wherever in the run it succeeded; a later denial takes the claim back.
+    What is said to be under way counts when it is said twice and no call was even tried.
     """
-    if not any(text.claims or text.written for text in said):
+    if not any(text.claims or text.written or text.underway for text in said):
         return []
     tools = {done for done in map(effect, {*known, *(call.tool for call in calls)}) if done}
     made = [(call, done) for call in calls if (done := effect(call.tool))]
@@ -135,7 +140,19 @@ def unbacked(said: Sequence[Said], calls: Sequence[Call], known: Collection[str]
         found[:0] = (*open_, *_written(text, calls, known))
         denied |= text.denied
         until = text.time
-    return found
+    return [*found, *_never_tried(said, tools, made)]
+
+
+def _never_tried(said: Sequence[Said], tools: Collection[Effect], made: Sequence[tuple[Call, Effect]]) -> Iterator[Claim]:
+    """What the agent said to be at in two texts or more, and never tried."""
+    last: dict[str, Claim] = {}
+    for text in said:
+        for claim in {claim.action: claim for claim in text.underway}.values():
+            fitting = {done for done in tools if matches(claim, done)}
+            if claim.action in last and fitting and not any(carries(claim, done, exact=False) for _, done in made):
+                yield claim
+                return
+            last[claim.action] = claim
 
 
 def _backed(claim: Claim, tools: Collection[Effect], made: Sequence[tuple[Call, Effect]], time: int, until: int) -> bool:

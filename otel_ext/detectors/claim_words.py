@@ -19,9 +19,10 @@ VERBS: Final[dict[str, str]] = {
     "order": "order ordered, purchase purchased, buy bought",
     "schedule": "schedule scheduled",
     "create": (
-        "create created, open opened, file filed, generate generated, register registered, log logged, record recorded, report reported, "
+        "create created, file filed, generate generated, register registered, log logged, record recorded, report reported, "
         "raise raised, new"
     ),
+    "open": "open opened",  # of a ticket or an account: files are opened to be read
     "submit": "submit submitted, place placed, post posted, publish published",
     "add": "add added, insert inserted, attach attached, append appended",
     "apply": "apply applied",
@@ -106,6 +107,14 @@ NOUNS: Final[dict[str, str]] = {
 LIGHT_BASES: Final = _set(
     "process complete submit initiate issue make finalize execute perform place arrange confirm create request send start add do"
 )
+# "I am cancelling your order": what the agent says to be at, by verb; "" leaves it to the noun.
+UNDERWAY: Final[dict[str, str]] = {
+    **dict.fromkeys(("processing", "completing", "submitting", "initiating", "issuing", "finalizing", "finalising", "placing"), ""),
+    "booking": "book", "reserving": "book", "cancelling": "cancel", "canceling": "cancel", "refunding": "refund", "exchanging": "exchange",
+    "upgrading": "upgrade", "rescheduling": "reschedule", "updating": "update", "changing": "update", "modifying": "update",
+    "sending": "send", "creating": "create", "deleting": "delete", "removing": "delete", "adding": "add", "scheduling": "schedule",
+}  # fmt: skip
+AT_IT: Final = r"\b(?:i am|i'm|we are|we're)(?: now| currently| just| also)* ([a-z]+ing)\b"
 # Verbs that name the thing: who emails sends an email.
 IMPLIED: Final[dict[str, str]] = {"emailed": "email", "mailed": "email", "messaged": "email", "notified": "notification"}
 # Nouns that are the thing as well as the deed, and the verbs that tell of the deed: a processed order is on its way, a placed one is new.
@@ -136,6 +145,7 @@ NARROW_PASSIVE: Final = frozenset({"book", "exchange", "upgrade"})
 FAMILIES: Final[tuple[frozenset[str], ...]] = (
     _set("book order schedule create submit add issue enroll upload write set renew"),
     _set("update add apply delete increase reschedule upgrade exchange reset assign close enable disable write set renew"),
+    _set("open create submit add"),
     _set("enable restart"),
     _set("cancel delete archive close disable"),
     _set("send issue submit add"),
@@ -159,8 +169,15 @@ COMES_WITH: Final[dict[str, frozenset[str]]] = {
 OF_A_PART: Final = frozenset({"update", "book", "cancel"})
 # Sent, charged or settled by systems on their own when anything else was done.
 AUTOMATIC: Final = _set("confirmation receipt notification payment price cost total charge difference balance refund")
+# Verbs that agents use for each other, of a thing that is named: a file is created, written, added or changed by the same tool.
+BROAD: Final = _set("create submit add apply issue upload write update set increase assign install enable")
+# What exists in the agent's own text, where such a verb changes nothing.
+TEXTUAL: Final = _set(
+    "plan itinerary summary list draft outline table overview response answer text example template version suggestion recommendation "
+    "option explanation comparison breakdown checklist guide query search schedule report analysis calculation estimate understanding"
+)
 # What makes a thing makes its parts: a bag may have been added while the flight was booked.
-MAKING: Final = frozenset({"book", "order", "schedule", "create", "submit", "enroll"})
+MAKING: Final = frozenset({"open", "book", "order", "schedule", "create", "submit", "enroll"})
 OF_PARTS: Final = frozenset({"add", "apply", "update", "set"})
 
 # A tool with one of these first in its name, or a noun of READ_NOUNS last, only reads; so does whoever thinks or reckons.
@@ -169,9 +186,14 @@ READS: Final = _set(
     "validate can is has inspect load browse compare estimate preview monitor detect summarize summarise analyze analyse explain glob "
     "grep"
 )
+NOT_ONLY_READS: Final = _set("in out or and")  # "check_in", "get_or_create"
 READ_NOUNS: Final = _set(
     "status details detail info information history lookup search list calculator weather time retriever wikipedia balance quote "
     "forecast rate rates policy policies options availability"
+)
+# Anywhere in a tool's name: whoever calls it may do anything.
+ANYTHING: Final = _set(
+    "editor patch str notebook sql shell bash terminal python exec execute run eval command script computer browser workflow"
 )
 # Another agent, or a human, takes over: nothing was done yet.
 HANDOFFS: Final = _set("human humans agent agents representative supervisor specialist operator colleague assistant department team")
@@ -189,13 +211,13 @@ SYNONYMS: Final[dict[str, str]] = {
     word: head
     for head, words in {
         "bag": "bags baggage baggages luggage suitcase suitcases",
-        "reservation": "booking bookings reservations trip trips itinerary",
+        "reservation": "booking bookings reservations",
         "email": "mail mails emails message messages",
         "ticket": "incident incidents tickets case cases",
         "event": "meeting meetings events appointment appointments calendar",
         "pr": "pull prs",
         "item": "items product products",
-        "plan": "subscription subscriptions plans membership",
+        "subscription": "subscriptions membership memberships",
         "certificate": "voucher vouchers certificates",
         "note": "notes comment comments",
         "hotel": "room rooms hotels",

@@ -7,6 +7,7 @@ processed", "The ticket is now closed", "Email sent successfully". It leaves out
 - what was read or heard rather than done ("I see that", "according to", "by the airline", "already", "ago"), and the bare simple past in
   the passive ("your order was placed on May 3"), which tells of the past more often than of this run;
 - states ("your meeting is scheduled"), except with "now";
+- texts as deeds ("I've created a plan for you", "I've updated the list"): the text is all there is to them;
 - deeds in other words ("I took care of it", "all done"), in telegraph style ("- flight booked"), in the progressive ("I am processing your
   refund"), with the verb in the infinitive ("I was able to cancel it").
 """
@@ -15,10 +16,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from otel_ext.detectors import claim_words as words
+from otel_ext.detectors.claim_forms import BASES, CLAIM_WORDS, PAST, things_of
 from otel_ext.detectors.claim_frames import Frame, frame_of
 
 NEAR: Final = 60  # characters before a verb that hold its auxiliaries
@@ -32,7 +33,8 @@ class Claim(NamedTuple):
     """A deed that a text claims.
 
     `object` are the words of the thing done to, `about` those that follow it; `at` is an index into the text. `voice` is "active"
-    ("I have .."), "passive" (".. has been"), "successful" (".. has successfully been") or "written" (a tool call written out as text).
+    ("I have .."), "passive" (".. has been"), "successful" (".. has successfully been"), "underway" ("I am ..ing") or "written" (a tool
+    call written out as text).
     """
 
     action: str
@@ -49,27 +51,12 @@ class Said(NamedTuple):
     claims: tuple[Claim, ...]
     denied: frozenset[str] = frozenset()  # actions that the text says were not done; "" is any
     written: tuple[str, ...] = ()  # names of tools whose call is written out in the text
+    underway: tuple[Claim, ...] = ()  # what the agent says to be at: "I am processing your refund"
 
 
-def _forms() -> tuple[dict[str, str], dict[str, str]]:
-    bases: dict[str, str] = {}
-    past: dict[str, str] = {}
-    for action, verbs in words.VERBS.items():
-        for verb in verbs.split(","):
-            base, *forms = verb.split()
-            bases.setdefault(base, action)
-            past.update((form, action) for form in forms)
-    return bases, past
-
-
-BASES, PAST = _forms()
-
-# Every claim that `claims` finds has one of these words in it, in lower case: what lets a scanner leave other texts alone.
-# "arguments" is for calls written out as text, which `read` finds.
-CLAIM_WORDS: Final = frozenset(PAST) | words.LIGHT | (words.PARTICLE_VERBS - {"turn", "switch"}) | words.HANDOFF_WORDS | {"arguments"}
+_PAST_WORDS: Final = CLAIM_WORDS - words.UNDERWAY.keys() - {"arguments"}
 
 _WORD: Final = re.compile(r"[a-z]+")
-_THING: Final = re.compile(r"(?<![a-z0-9])[a-z]{2,}(?![a-z0-9])")  # no parts of identifiers
 _END: Final = re.compile(r"[.!?]+(?=[\s\"')\]]|$)|\n")
 _ASIDE: Final = re.compile(r"\([^()\n]{0,80}\)")
 _QUOTE_MARKS: Final = ("```", '"', "“", ">", "subject:", "dear ")
@@ -100,6 +87,7 @@ _AND_OR: Final = re.compile(r",|\band\b|&")
 _LISTED: Final = re.compile(words.LISTED)
 _ITEM: Final = re.compile(r"\n[ \t]{0,3}(?:[-•]|\d{1,2}[.)])[ \t]+([^\n:]{1,60}):([^\n]{0,200})")
 _UNCHANGED: Final = re.compile(words.UNCHANGED)
+_AT_IT: Final = re.compile(words.AT_IT)
 _DENIAL: Final = re.compile(words.DENIAL)
 _RETRACTION: Final = re.compile(words.RETRACTION)
 _WRITTEN: Final = re.compile(r'"name"\s{0,8}:\s{0,8}"([\w.-]{1,80})"\s{0,8},\s{0,8}"(?:arguments|parameters|input)"\s{0,8}:')
@@ -110,7 +98,19 @@ def read(text: str, time: int) -> Said:
     plain = _plain(text)
     found = _WORD.findall(plain)
     written = tuple(call[1] for call in _WRITTEN.finditer(text)) if '"name"' in text else ()
-    return Said(time, _claims(plain, found), _denials(plain, found), written)
+    underway = tuple(_underway(plain)) if not words.UNDERWAY.keys().isdisjoint(found) else ()
+    return Said(time, _claims(plain, found), _denials(plain, found), written, underway)
+
+
+def _underway(plain: str) -> Iterator[Claim]:
+    for said in _AT_IT.finditer(plain):
+        start, end = _sentence(plain, said.start(1))
+        before = plain[start : said.start()]
+        vetoed = _NOT_A_DEED.search(before) or _HEARSAY.search(before)
+        if said[1] in words.UNDERWAY and plain[end - 1 : end] != "?" and not vetoed:
+            head, tail = _active_object(plain[said.end() : min(end, said.end() + AFTER)])
+            if action := words.UNDERWAY[said[1]] or _by_noun(said[1], head, tail):
+                yield Claim(action, things_of(head) - words.DEEDS, things_of(tail), said.start(1), "underway")
 
 
 def claims(text: str) -> tuple[Claim, ...]:
@@ -129,7 +129,7 @@ def denials(text: str) -> frozenset[str]:
 
 
 def _claims(plain: str, found: list[str]) -> tuple[Claim, ...]:
-    verbs = CLAIM_WORDS.intersection(found)
+    verbs = _PAST_WORDS.intersection(found)
     places = sorted((at, verb) for verb in verbs for at in _places(plain, verb))[:VERBS]
     if not any(_may_claim(plain, verb, at) for at, verb in places):
         return ()
@@ -265,6 +265,8 @@ def _claim(verb: str, before: str, after: str, at: int, voice: str, *, many: boo
         action = _by_particle(after, verb) if verb in words.PARTICLE_VERBS else PAST.get(verb, "")
     if not action or (action == "transfer" and (_HANDING_OFF.search(after) or _YOU.search(head))):
         return None
+    if action in words.BROAD and things and things <= words.TEXTUAL:
+        return None
     if verb in words.IMPLIED:
         things |= {words.IMPLIED[verb]}
     return Claim(action, things, things_of(tail) - things, at, voice)
@@ -330,18 +332,3 @@ def _listed(claim: Claim, plain: str, end: int) -> Iterator[Claim]:
     for item in _ITEM.finditer(plain, end - 1, end + LIST):
         if (thing := things_of(item[1])) and not _UNCHANGED.search(item[2]):
             yield Claim("add", thing, claim.object, item.start(1), claim.voice)
-
-
-def things_of(phrase: str) -> frozenset[str]:
-    """The words of *phrase* that tell things apart, each in one form."""
-    return frozenset(map(stem, _THING.findall(phrase))) - words.EMPTY
-
-
-@lru_cache(maxsize=4096)
-def stem(word: str) -> str:
-    """One form for singular, plural and synonyms."""
-    if word in words.SYNONYMS:
-        return words.SYNONYMS[word]
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return words.SYNONYMS.get(word[:-1], word[:-3] + "y" if word.endswith("ies") else word[:-1])
-    return word

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_ext.detectors.claim_check import Call, Effect, effect, matches, unbacked
-from otel_ext.detectors.claims import CLAIM_WORDS, VERBS, Claim, Said, claims, denials, read
+from otel_ext.detectors.claim_forms import CLAIM_WORDS
+from otel_ext.detectors.claims import VERBS, Claim, Said, claims, denials, read
 from tests.detectors.claim_sentences import LATER, ROWS, Row
 from tests.measure_claims import runs, score, wanted
 
@@ -58,7 +59,7 @@ class TestEffect:
         [
             ("book_flight", "book", {"flight"}),
             ("modify_pending_order_items", "update", {"order", "item"}),
-            ("cancelSubscription", "cancel", {"plan"}),
+            ("cancelSubscription", "cancel", {"subscription"}),
             ("cancel-event", "cancel", {"event"}),
             ("mcp__github__create_pull_request", "create", {"pr"}),
             ("functions.delete_branch", "delete", {"branch"}),
@@ -181,6 +182,63 @@ class TestUnbacked:
     def test_every_claim_of_a_run_is_reported_in_order(self) -> None:
         said = [read("I've booked your flight and cancelled your flight to Rome.", 1), read("I've booked your flight to Oslo.", 2)]
         assert [claim.action for claim in unbacked(said, [], KNOWN)] == ["book", "cancel", "book"]
+
+
+# An agent that knows all of these, and what it said after the calls beside it: nothing of it is an alarm.
+BACKED = [
+    ("I've created the file main.py and added a test.", ["edit_file"], ["write_file", "edit_file", "read_file"]),
+    ("I've created the file main.py.", ["str_replace_editor"], ["write_file", "str_replace_editor"]),
+    ("I've updated the function in the file.", ["apply_patch"], ["write_file", "edit_file"]),
+    ("I've created an itinerary for your trip.", [], ["create_reservation", "create_itinerary"]),
+    ("I've created a plan for you: first the flight, then the hotel.", [], ["create_subscription", "create_plan"]),
+    ("I've updated it to be shorter.", [], ["update_document", "send_email"]),
+    ("I've added it below.", [], ["add_note"]),
+    ("I've updated the list with your new criteria.", ["search"], ["update_list"]),
+    ("I've written a short summary of the report.", [], ["write_file"]),
+    ("I've changed my recommendation accordingly.", [], ["change_order"]),
+    ("I've opened the file and here is what it says.", ["read_file"], ["read_file", "write_file"]),
+    ("I've closed the ticket.", ["update_ticket"], ["close_ticket", "update_ticket"]),
+    ("I've rescheduled your flight to Friday.", ["update_flight"], ["update_flight", "reschedule_flight"]),
+    ("I've sent you a confirmation by email.", ["book_flight"], ["book_flight", "send_email"]),
+    ("Your card has been charged $30.", ["place_order"], ["place_order", "charge_card"]),
+    ("I've refunded your order.", ["cancel_order"], ["cancel_order", "refund_order"]),
+    ("I've booked you a table.", ["create_reservation"], ["create_reservation", "book_table"]),
+    ("I've added Dana to the meeting.", ["update_event"], ["update_event", "add_attendee"]),
+    ("I've upgraded you to business class.", ["update_reservation_flights"], ["update_reservation_flights", "upgrade_seat"]),
+    ("I've created the user for you.", ["get_or_create_user"], ["create_user", "get_or_create_user"]),
+    ("Your boarding pass has been issued.", ["check_in_passenger"], ["issue_boarding_pass", "check_in_passenger"]),
+    ("I've ordered your pizza.", ["call_tool"], ["order_pizza", "call_tool"]),
+    ("I've refunded your order.", ["refund_agent"], ["refund_order", "refund_agent"]),
+    (
+        "I've removed the passenger from your booking.",
+        ["update_reservation_passengers"],
+        ["update_reservation_passengers", "cancel_reservation"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "called", "known"), BACKED)
+def test_a_deed_that_other_tools_do_as_well_is_no_alarm(text: str, called: list[str], known: list[str]) -> None:
+    assert unbacked([read(text, 1)], [Call(tool, False, 0) for tool in called], known) == []
+
+
+class TestUnderWay:
+    SAYS = "I am processing your cancellation."
+    TOOLS = ("cancel_order", "get_order")
+
+    def test_said_twice_and_never_tried_is_found_once(self) -> None:
+        assert [claim.voice for claim in unbacked([read(self.SAYS, 1), read(self.SAYS, 2), read(self.SAYS, 3)], [], self.TOOLS)] == [
+            "underway"
+        ]
+
+    def test_said_once_or_tried_is_not(self) -> None:
+        assert unbacked([read(self.SAYS, 1)], [], self.TOOLS) == []
+        assert unbacked([read(self.SAYS, 1), read(self.SAYS, 2)], [Call("cancel_order", True, 3)], self.TOOLS) == []
+        assert unbacked([read(self.SAYS, 1), read(self.SAYS, 2)], [], ["get_order"]) == []
+
+    def test_an_offer_is_not_under_way(self) -> None:
+        offer = "Once you confirm, I am cancelling the order."
+        assert unbacked([read(offer, 1), read(offer, 2)], [], self.TOOLS) == []
 
 
 class TestText:

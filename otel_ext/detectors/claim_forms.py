@@ -1,0 +1,51 @@
+"""The words of `claim_words` in their forms: verbs by base and past, things in one form for singular, plural and synonyms."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from otel_ext.detectors import claim_words as words
+
+_THING: Final = re.compile(r"(?<![a-z0-9])[a-z]{2,}(?![a-z0-9])")  # no parts of identifiers
+
+
+def _forms() -> tuple[dict[str, str], dict[str, str]]:
+    bases: dict[str, str] = {}
+    past: dict[str, str] = {}
+    for action, verbs in words.VERBS.items():
+        for verb in verbs.split(","):
+            base, *forms = verb.split()
+            bases.setdefault(base, action)
+            past.update((form, action) for form in forms)
+    return bases, past
+
+
+BASES, PAST = _forms()
+
+# Every claim that `claims` finds has one of these words in it, in lower case: what lets a scanner leave other texts alone.
+# "arguments" and the words of UNDERWAY are for what `read` finds besides.
+CLAIM_WORDS: Final = (
+    frozenset(PAST)
+    | words.LIGHT
+    | (words.PARTICLE_VERBS - {"turn", "switch"})
+    | words.HANDOFF_WORDS
+    | words.UNDERWAY.keys()
+    | {"arguments"}
+)
+
+
+def things_of(phrase: str) -> frozenset[str]:
+    """The words of *phrase* that tell things apart, each in one form."""
+    return frozenset(map(stem, _THING.findall(phrase))) - words.EMPTY
+
+
+@lru_cache(maxsize=4096)
+def stem(word: str) -> str:
+    """One form for singular, plural and synonyms."""
+    if word in words.SYNONYMS:
+        return words.SYNONYMS[word]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return words.SYNONYMS.get(word[:-1], word[:-3] + "y" if word.endswith("ies") else word[:-1])
+    return word
