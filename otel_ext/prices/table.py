@@ -50,7 +50,7 @@ class PriceTable:
         counted, output = spans["input_tokens"][of].astype("f8"), spans["output_tokens"][of].astype("f8")
         rates = self._rates[self._rows(names, counted)].T
         cached = _within(spans["cached_tokens"][of], counted)
-        written = _within(spans["cache_write_tokens"][of], counted - cached) if _has_writes(spans) else np.zeros(1)
+        written = _within(spans["cache_write_tokens"][of], counted - cached)
         reasoning = _within(spans["reasoning_tokens"][of], np.maximum(output, 0))
         charged = np.where(output >= 0, output, np.where(rates[3] == 0, 0, np.nan))
         dollars = (counted - cached - written) * rates[0] + cached * rates[1] + written * rates[2]
@@ -103,7 +103,3 @@ def _within(counts: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """*counts* as parts of *whole*: unknown ones are none, and none is more than there is."""
     part: np.ndarray = np.minimum(np.maximum(counts, 0), np.maximum(whole, 0))
     return part
-
-
-def _has_writes(spans: np.ndarray) -> bool:
-    return "cache_write_tokens" in (spans.dtype.names or ())

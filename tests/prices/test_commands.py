@@ -41,7 +41,7 @@ def test_show_says_price_and_source() -> None:
 
 def test_show_says_the_price_of_long_contexts() -> None:
     """A line a tier."""
-    assert "input 6, cached input 0.6, cache write 7.5, output 22.5" in command("prices", "show", "claude-sonnet-4-5").stdout.decode()
+    assert "input 2.5, cached input 0.25, cache write 2.5, output 15" in command("prices", "show", "gemini-2.5-pro").stdout.decode()
 
 
 def test_show_knows_own_prices(tmp_path: Path) -> None:
@@ -80,12 +80,12 @@ async def test_push_creates_what_is_missing_once(server: LangfuseDouble) -> None
     made = {model["modelName"]: model for model in server.read.models}
     assert len(made) > 100
     assert "deepseek-flash" not in made
-    sonnet = made["claude-sonnet-4-5"]
-    assert (sonnet["unit"], sonnet["matchPattern"][:5]) == ("TOKENS", "(?i)^")
-    standard, long = sonnet["pricingTiers"]
-    assert standard["prices"]["input_cached_tokens"] == pytest.approx(0.3e-6)
-    assert standard["prices"]["input_cache_creation"] == pytest.approx(3.75e-6)
-    assert (long["conditions"][0]["operator"], long["conditions"][0]["value"]) == ("gt", 200_000)
+    haiku = made["claude-haiku-5-5"]
+    assert (haiku["unit"], haiku["matchPattern"][:5]) == ("TOKENS", "(?i)^")
+    standard, long = haiku["pricingTiers"]
+    assert standard["prices"]["input_cached_tokens"] == pytest.approx(0.01e-6)
+    assert standard["prices"]["input_cache_creation"] == pytest.approx(0.125e-6)
+    assert (long["conditions"][0]["operator"], long["conditions"][0]["value"]) == ("gt", 100_000)
     again = await push(server, "--yes")
     assert f"0 created, 0 refused, {len(made)} there already" in again.stdout.decode()
 

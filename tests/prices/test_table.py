@@ -15,24 +15,35 @@ from otel_ext.wire.table import SPAN
 
 NS = 1_000_000_000
 NOV = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()) * NS
-NAMES = ["", "__other__", "gpt-4o", "claude-sonnet-4-5", "text-embedding-3-small", "unheard-of", "deepseek-flash", "gemini-3.8-flash"]
+NAMES = [
+    "",
+    "__other__",
+    "gpt-4o",
+    "claude-sonnet-4-5",
+    "text-embedding-3-small",
+    "unheard-of",
+    "deepseek-flash",
+    "gemini-3.8-flash",
+    "gemini-2.5-pro",
+]
 PRICES = PriceList(builtin())
 COUNT = st.integers(-1, 400_000)
 
 
-def row(model: int, tokens: tuple[int, int, int, int], cost: float = math.nan) -> np.ndarray:
+def row(model: int, tokens: tuple[int, ...], cost: float = math.nan) -> np.ndarray:
     span = np.zeros(1, SPAN)
     span["model"], span["cost"] = model, cost
-    for column, count in zip(("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"), tokens, strict=True):
+    columns = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cache_write_tokens")
+    for column, count in zip(columns, (*tokens, -1)[:5], strict=True):
         span[column] = count
     return span
 
 
-CALL = st.tuples(st.integers(0, len(NAMES) - 1), st.tuples(COUNT, COUNT, COUNT, COUNT))
+CALL = st.tuples(st.integers(0, len(NAMES) - 1), st.tuples(COUNT, COUNT, COUNT, COUNT, COUNT))
 
 
 @given(st.lists(CALL, max_size=20))
-def test_columns_cost_what_calls_cost(calls: list[tuple[int, tuple[int, int, int, int]]]) -> None:
+def test_columns_cost_what_calls_cost(calls: list[tuple[int, tuple[int, ...]]]) -> None:
     """Whatever the tokens, also impossible ones (more cached than there are): the same number, or none in both."""
     spans = np.concatenate([row(*call) for call in calls] or [np.zeros(0, SPAN)])
     costs = PriceTable(PRICES, NAMES.__getitem__).costs(spans, NOV)
