@@ -5,6 +5,8 @@ Packed rows are those of `otel_ext.wire.table`, little-endian.
 
 from collections.abc import Sequence
 
+Narrow = tuple[bytes, bytes, list[bytes | int] | None, tuple[bytes, bytes] | None]  # scope, event, path, between
+
 class Malformed(ValueError):
     """Bytes that are not a valid request; args are the reason and the byte index."""
 
@@ -15,10 +17,11 @@ class Codec:
 
     def __init__(
         self,
-        keys: list[tuple[bytes, int, int, list[tuple[bytes, int]], bytes]],  # name, Field, rank, values, kinds
+        keys: list[tuple[bytes, int, int, list[tuple[bytes, int]], bytes, Narrow]],  # name, Field, rank, values, kinds
         rules: list[tuple[bytes, int | None, int | None, bytes, bytes, bytes]],  # prefix, kind, take, kinds, scope, suffix
         limits: list[int],  # depth_max, names_max, name_bytes_max, requests_max, answers_max
         markers: list[bytes],
+        claims: list[bytes],
     ) -> None: ...
     def scan(self, payload: bytes) -> tuple[list[bytes], list[bytes], list[tuple[int, int, str | list[str]]], int]:
         """Spans, steps, step rows, groups, requests, answers, declared and scopes; trace ids; texts; overflow. Raises Malformed."""

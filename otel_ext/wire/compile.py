@@ -13,7 +13,7 @@ _NAMES_MAX: Final = 65_533  # numbers are u2, and two are taken
 _NAME_BYTES_MIN: Final = 4  # room for any one character
 _RANK_MAX: Final = 2**31 - 1
 _FLAT_MAX: Final = 64
-FLAT: Final = (Field.FLAT_OUTPUT, Field.FLAT_INPUT)
+FLAT: Final = (Field.FLAT_OUTPUT, Field.FLAT_INPUT, Field.FLAT_DECLARED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,14 @@ class Entry:
     rank: int
     values: dict[bytes, int]
     kinds: frozenset[int]
+    scope: bytes
+    event: bytes
+    path: tuple[bytes | int, ...] | None
+    between: tuple[bytes, bytes] | None
 
-    def fits(self, kind: int) -> bool:
-        """Whether a span of *kind* may use it."""
-        return not self.kinds or kind in self.kinds
+    def fits(self, kind: int, scope: bytes) -> bool:
+        """Whether a span of *kind* in *scope* may use it."""
+        return (not self.kinds or kind in self.kinds) and scope.startswith(self.scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,9 @@ def _check_key(key: Key) -> None:
         raise ValueError(f"{key.name}: mark {key.rank}, allowed are 0 to {31 - MARK_SHIFT}")
     if key.field is Field.KIND and not all(0 <= kind <= 31 for kind in key.values.values()):
         raise ValueError(f"{key.name}: kinds are 0 to 31")
-    if key.field in (*FLAT, Field.FLAT_DECLARED, Field.SERVICE) and (key.event or key.path is not None or key.between):
+    if any(isinstance(step, int) and step < 0 for step in key.path or ()):
+        raise ValueError(f"{key.name}: items of an array count from 0")
+    if key.field in (*FLAT, Field.SERVICE) and (key.event or key.path is not None or key.between):
         raise ValueError(f"{key.name}: a {key.field.name} has no event, path or between")
 
 
@@ -68,16 +74,21 @@ def entries(keys: Sequence[Key]) -> list[Entry]:
         _check_key(key)
     if sum(key.field in FLAT for key in keys) > _FLAT_MAX:
         raise ValueError(f"more than {_FLAT_MAX} flat prefixes")
-    return [
-        Entry(
-            key.name.encode(),
-            Field(key.field),
-            key.rank,
-            {text.encode(): int(value) for text, value in key.values.items()},
-            frozenset(int(kind) for kind in key.kinds),
-        )
-        for key in keys
-    ]
+    return [_entry(key) for key in keys]
+
+
+def _entry(key: Key) -> Entry:
+    return Entry(
+        key.name.encode(),
+        Field(key.field),
+        key.rank,
+        {text.encode(): int(value) for text, value in key.values.items()},
+        frozenset(int(kind) for kind in key.kinds),
+        key.scope.encode(),
+        key.event.encode(),
+        None if key.path is None else tuple(step.encode() if isinstance(step, str) else step for step in key.path),
+        None if key.between is None else (key.between[0].encode(), key.between[1].encode()),
+    )
 
 
 def rules(name_rules: Sequence[NameRule]) -> list[Rule]:

@@ -59,7 +59,9 @@ class Span:
     START_TIME_UNIX_NANO: Final = 7
     END_TIME_UNIX_NANO: Final = 8
     ATTRIBUTES: Final = 9
+    DROPPED_ATTRIBUTES_COUNT: Final = 10
     EVENTS: Final = 11
+    DROPPED_EVENTS_COUNT: Final = 12
     LINKS: Final = 13
     STATUS: Final = 15
     FLAGS: Final = 16

@@ -1,4 +1,7 @@
-"""OpenInference's flattened messages, `{prefix}{i}.message.tool_calls.{j}.tool_call.id` and the like: the twin of native/src/flat.rs."""
+"""Flattened messages and tool definitions: the twin of native/src/flat.rs.
+
+OpenInference's `{prefix}{i}.message.tool_calls.{j}.tool_call.function.name`, OpenLLMetry's `{prefix}{i}.tool_calls.{j}.name`, and the like.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,22 @@ Items = Mapping[Slot, Value]
 
 # More than nine digits are no index: no framework has a thousand million messages in a span.
 _KEY: Final = re.compile(
-    rb"([0-9]{1,9})\.message\.(?:"
-    rb"(content|function_call_name|function_call_arguments_json|tool_call_id)"
+    rb"([0-9]{1,9})\.(?:message\.)?(?:"
+    rb"(content|function_call_name|function_call_arguments_json|function_call\.name|function_call\.arguments|tool_call_id)"
     rb"|contents\.([0-9]{1,9})\.message_content\.text"
-    rb"|tool_calls\.([0-9]{1,9})\.tool_call\.(id|function\.name|function\.arguments))"
+    rb"|tool_calls\.([0-9]{1,9})\.(?:tool_call\.)?(?:(id)|(?:function\.)?(name|arguments)))"
 )
+_DECLARED: Final = re.compile(rb"[0-9]{1,9}\.(?:(?:tool\.)?(?:json_schema|name)|function\.name)")
 CALL_ID: Final = "id"
-CALL_NAME: Final = "function.name"
-CALL_ARGUMENTS: Final = "function.arguments"
+CALL_NAME: Final = "name"
+CALL_ARGUMENTS: Final = "arguments"
 ANSWER_ID: Final = "tool_call_id"
 _SINGLE: Final = {
     b"content": (0, "content"),
     b"function_call_name": (2, CALL_NAME),
     b"function_call_arguments_json": (2, CALL_ARGUMENTS),
+    b"function_call.name": (2, CALL_NAME),
+    b"function_call.arguments": (2, CALL_ARGUMENTS),
     b"tool_call_id": (3, ANSWER_ID),
 }
 
@@ -36,13 +42,18 @@ def slot(rest: bytes) -> Slot | None:
     found = _KEY.fullmatch(rest)
     if found is None:
         return None
-    message, single, content, call, part = found.groups()
+    message, single, content, call, call_id, part = found.groups()
     if single:
         group, name = _SINGLE[single]
         return int(message), group, 0, name
     if content:
         return int(message), 1, int(content), "text"
-    return int(message), 2, int(call) + 1, part.decode()
+    return int(message), 2, int(call) + 1, (call_id or part).decode()
+
+
+def declares(rest: bytes) -> bool:
+    """Whether a key, given what follows the prefix, has a definition of a tool or its name."""
+    return _DECLARED.fullmatch(rest) is not None
 
 
 def texts(items: Items) -> list[Value]:

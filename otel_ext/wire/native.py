@@ -9,7 +9,7 @@ import numpy as np
 from otel_ext.errors import MalformedPayload
 from otel_ext.wire import _native, compile
 from otel_ext.wire.columns import build, packed, packed_columns
-from otel_ext.wire.table import REFUSAL_MARKERS, Column, Key, Limits, NameRule, Scan
+from otel_ext.wire.table import CLAIM_WORDS, REFUSAL_MARKERS, Column, Key, Limits, NameRule, Scan
 
 
 class NativeCodec:
@@ -19,13 +19,14 @@ class NativeCodec:
         compile.check_limits(limits)
         bounds = [limits.depth_max, limits.names_max, limits.name_bytes_max, limits.requests_max, limits.answers_max]
         entries = [
-            (entry.name, int(entry.field), entry.rank, list(entry.values.items()), bytes(entry.kinds)) for entry in compile.entries(keys)
+            (entry.name, int(entry.field), entry.rank, list(entry.values.items()), bytes(entry.kinds), _narrow(entry))
+            for entry in compile.entries(keys)
         ]
         compiled = [
             (rule.prefix, rule.kind, None if rule.take is None else int(rule.take), bytes(rule.kinds), rule.scope, rule.suffix)
             for rule in compile.rules(rules)
         ]
-        self._codec = _native.Codec(entries, compiled, bounds, list(REFUSAL_MARKERS))
+        self._codec = _native.Codec(entries, compiled, bounds, list(REFUSAL_MARKERS), [word.encode() for word in CLAIM_WORDS])
         self.span = self._codec.span  # once a span on an application's own thread: no call in between
 
     def scan(self, payload: bytes) -> Scan:
@@ -57,3 +58,7 @@ class NativeCodec:
     def intern(self, name: str) -> int:
         """The number of *name*, adding it where there is room, else NAME_OTHER; 0 for ""."""
         return self._codec.intern(name.encode("utf-8", "replace"))
+
+
+def _narrow(entry: compile.Entry) -> _native.Narrow:
+    return entry.scope, entry.event, None if entry.path is None else list(entry.path), entry.between

@@ -17,19 +17,25 @@ from otel_ext.errors import MalformedPayload
 from otel_ext.model import StepKind
 from otel_ext.wire import compile, fields, rewrite
 from otel_ext.wire.columns import build, packed, packed_columns
-from otel_ext.wire.evaluate import Evaluation, Row, Tables
+from otel_ext.wire.doubles import Made, single
+from otel_ext.wire.evaluate import Evaluation
 from otel_ext.wire.fields import FIXED32, FIXED64, VARINT, tag
 from otel_ext.wire.memory import Known, Single, request
 from otel_ext.wire.names import Names, fold
+from otel_ext.wire.prints import pair
 from otel_ext.wire.reader import Piece, Values, pieces
+from otel_ext.wire.row import Row
+from otel_ext.wire.sources import Tables
 from otel_ext.wire.steps import summary
-from otel_ext.wire.table import STEP_STRUCT, Column, Field, Flag, Key, Limits, NameRule, Scan, StepFlag
+from otel_ext.wire.table import SHORT_RESULT_BYTES, STEP_STRUCT, Column, Field, Flag, Key, Limits, NameRule, Scan, StepFlag
 
 _SPAN_PACKER: Final = struct.Struct("<IIQQQQBB5H4Q9I5id4I")
 _STEP_PACKER: Final = struct.Struct(STEP_STRUCT)
 _GROUP_PACKER: Final = struct.Struct("<IIIIIIQ")
 _REQUEST_PACKER: Final = struct.Struct("<IH?xQQ")
 _ANSWER_PACKER: Final = struct.Struct("<I??xxQ")
+_DECLARED_PACKER: Final = struct.Struct("<IIIB3xQ")
+_SCOPE_PACKER: Final = struct.Struct("<H2xII")
 
 _RESOURCE: Final = tag(fields.ResourceSpans.RESOURCE)
 _RESOURCE_ATTRIBUTES: Final = tag(fields.Resource.ATTRIBUTES)
@@ -46,11 +52,15 @@ _LINKS: Final = tag(fields.Span.LINKS)
 _STATUS: Final = tag(fields.Span.STATUS)
 _STATUS_CODE: Final = tag(fields.Status.CODE, VARINT)
 _FLAGS: Final = tag(fields.Span.FLAGS, FIXED32)
-_NESTED: Final = {_EVENTS: tag(fields.Event.ATTRIBUTES), _LINKS: tag(fields.Link.ATTRIBUTES)}
+_LINK_ATTRIBUTES: Final = tag(fields.Link.ATTRIBUTES)
+_KIND: Final = tag(fields.Span.KIND, VARINT)
+_DROPPED: Final = (tag(fields.Span.DROPPED_ATTRIBUTES_COUNT, VARINT), tag(fields.Span.DROPPED_EVENTS_COUNT, VARINT))
 _IDS: Final = (_TRACE_ID, rewrite.SPAN_ID, rewrite.PARENT_ID, _NAME)
 
 _REMOTE: Final = 0x300  # SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK and SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _PAYLOAD_BYTES_MAX: Final = 2**32 - 1
+_SERVER: Final = 2  # Span.SpanKind
+_UINT32: Final = 0xFFFFFFFF
 _BY_TOOL: Final = (StepKind.TOOL, StepKind.HANDOFF, StepKind.RETRIEVER)
 _BY_MODEL: Final = (StepKind.LLM, StepKind.EMBEDDING)
 
@@ -65,15 +75,17 @@ class PureCodec:
         entries = compile.entries(keys)
         self._flat = [entry for entry in entries if entry.field in compile.FLAT]
         self._entries: dict[bytes, list[compile.Entry]] = {}
+        self._events: dict[bytes, dict[bytes, list[compile.Entry]]] = {}
         for entry in entries:
             if entry.field not in compile.FLAT:
-                self._entries.setdefault(entry.name, []).append(entry)
+                table = self._events.setdefault(entry.event, {}) if entry.event else self._entries
+                table.setdefault(entry.name, []).append(entry)
 
     def scan(self, payload: bytes) -> Scan:
         """Columns of *payload*; raises MalformedPayload at the first byte that cannot be read."""
         if len(payload) > _PAYLOAD_BYTES_MAX:
             raise MalformedPayload(f"payload of {len(payload)} bytes, the limit is {_PAYLOAD_BYTES_MAX}", 0)
-        tables = Tables(self._entries, self._flat, self._rules, self._limits, self._names)
+        tables = Tables(self._entries, self._events, self._flat, self._rules, self._limits, self._names)
         return _Scanner(payload, tables).scan()
 
     def span(
@@ -132,7 +144,8 @@ class _Scanner:
         self._values = Values(payload, tables.limits.depth_max)
         self._rows: list[bytes] = []
         self._traces: dict[bytes, int] = {}
-        self._steps: list[tuple[tuple[int, int, int, int, int], bytes]] = []  # trace, end, start, span id, row
+        self._made: list[Made] = []
+        self._scopes: list[bytes] = []
         self._row_traces: list[int] = []
         self._settled_calls: set[tuple[int, int]] = set()  # trace, folded call id
         self._service = b""
@@ -150,7 +163,8 @@ class _Scanner:
             _REQUEST_PACKER.pack(row, tool, settled(row, call_id), call_id, arguments) for row, tool, call_id, arguments in tables.requests
         )
         answers = b"".join(_ANSWER_PACKER.pack(row, refused, settled(row, call_id), call_id) for row, refused, call_id in tables.answers)
-        arrays = (b"".join(self._rows), steps, step_rows, groups, requests, answers, b"", b"")
+        declared = b"".join(_DECLARED_PACKER.pack(*row) for row in tables.declared)
+        arrays = (b"".join(self._rows), steps, step_rows, groups, requests, answers, declared, b"".join(self._scopes))
         return build(arrays, list(self._traces), tables.texts, tables.overflow)
 
     def _resource_spans(self, parent: Piece) -> None:
@@ -178,9 +192,12 @@ class _Scanner:
         for piece in pieces(self._payload, parent.start, parent.end):
             if piece.tag == _SCOPE:
                 self._read_scope(piece)
+        rows, steps = len(self._rows), len(self._made)
         for piece in pieces(self._payload, parent.start, parent.end):
             if piece.tag == rewrite.SPANS:
                 self._span(piece)
+        counts = len(self._rows) - rows, len(self._made) - steps
+        self._scopes.append(_SCOPE_PACKER.pack(self._tables.intern(self._scope), *counts))
 
     def _read_scope(self, parent: Piece) -> None:
         for piece in pieces(self._payload, parent.start, parent.end):
@@ -192,14 +209,17 @@ class _Scanner:
     def _span(self, parent: Piece) -> None:
         row = Row()
         ids = dict.fromkeys(_IDS, b"")
-        evaluation = Evaluation(self._tables, self._values, len(self._rows))
+        evaluation = Evaluation(self._tables, self._values, len(self._rows), self._scope)
+        remote, dropped = 0, dict.fromkeys(_DROPPED, 0)
         for piece in pieces(self._payload, parent.start, parent.end):
             if piece.tag == _ATTRIBUTES:
                 evaluation.attribute(*self._values.pair(piece.start, piece.end))
             elif piece.tag in ids:
                 ids[piece.tag] = self._payload[piece.start : piece.end]
-            elif piece.tag in _NESTED:
-                self._values.attributes_only(piece.start, piece.end, _NESTED[piece.tag])
+            elif piece.tag == _EVENTS:
+                evaluation.event(*self._values.event(piece.start, piece.end))
+            elif piece.tag == _LINKS:
+                self._values.attributes_only(piece.start, piece.end, _LINK_ATTRIBUTES)
             elif piece.tag == _START:
                 row.start = piece.number
             elif piece.tag == _END:
@@ -207,7 +227,12 @@ class _Scanner:
             elif piece.tag == _STATUS:
                 self._status(piece, row)
             elif piece.tag == _FLAGS:
-                row.flags = Flag.REMOTE_PARENT if piece.number & _REMOTE == _REMOTE else 0
+                remote = Flag.REMOTE_PARENT if piece.number & _REMOTE == _REMOTE else 0
+            elif piece.tag == _KIND:
+                row.server = piece.number & _UINT32 == _SERVER
+            elif piece.tag in dropped:
+                dropped[piece.tag] = piece.number & _UINT32
+        row.flags = remote | (Flag.CUT if any(dropped.values()) else 0)
         self._end_of_span(row, ids, evaluation)
 
     def _status(self, parent: Piece, row: Row) -> None:
@@ -224,46 +249,58 @@ class _Scanner:
             row.flags |= Flag.INVALID_ID
         else:
             row.trace = self._traces.setdefault(trace_id, len(self._traces))
-            evaluation.fill(row, name, self._scope, self._service)
+            evaluation.fill(row, name, self._service)
             self._step(row)
         self._rows.append(_pack(row))
         self._row_traces.append(row.trace)
 
     def _step(self, row: Row) -> None:
         _, tool, model, agent, _ = row.names
-        call_id, arguments, result, output = map(fold, row.hashes)
-        if row.kind in _BY_TOOL:
-            name, a, b, c = tool, arguments, result, call_id
+        _, arguments, result, output = row.hashes
+        parent = row.parent_id & _UINT32
+        if row.kind in _BY_TOOL or (row.kind == StepKind.MCP and tool):
+            c = parent if row.kind == StepKind.MCP else fold(row.hashes[0])
+            name, a, b = tool, pair(row.likeness, arguments), fold(result)
         elif row.kind in _BY_MODEL:
-            name, a, b, c = model, output, max(row.tokens[0], 0) + max(row.tokens[1], 0), 0
+            name, a, b, c = model, pair(row.likeness, output), max(row.tokens[0], 0) + max(row.tokens[1], 0), parent
         elif row.kind == StepKind.AGENT:
-            name, a, b, c = agent, output, _duration_ms(row), 0
+            name, a, b, c = agent, fold(output), _duration_ms(row), 0
         else:
             return
-        flags = (
-            (StepFlag.ERROR if row.flags & Flag.ERROR else 0)
-            | (StepFlag.HAS_ARGUMENTS if row.flags & Flag.HAS_ARGUMENTS else 0)
-            | (StepFlag.HAS_RESULT if row.flags & Flag.HAS_RESULT else 0)
-        )
-        if row.kind == StepKind.TOOL and flags != StepFlag.HAS_ARGUMENTS and c:
-            self._settled_calls.add((row.trace, c))
-        packed = _STEP_PACKER.pack(row.end, row.span_id & 0xFFFFFFFF, row.kind, flags, name, a, b, c)
-        self._steps.append(((row.trace, row.end, row.span_id & 0xFFFFFFFF, row.span_id, len(self._rows)), packed))
+        server = row.server and row.kind == StepKind.MCP
+        ids = row.trace, row.end, row.span_id, row.parent_id, len(self._rows)
+        self._made.append(Made(*ids, row.kind, _step_flags(row), name, a, b, c, server))
 
     def _settled(self, row: int, call_id: int) -> bool:
         return (self._row_traces[row], fold(call_id)) in self._settled_calls
 
     def _sorted_steps(self) -> tuple[bytes, bytes, bytes]:
-        self._steps.sort()
-        first, groups = 0, []
-        for trace, group in itertools.groupby(self._steps, key=lambda step: step[0][0]):
-            steps = [_STEP_PACKER.unpack(packed) for _, packed in group]
-            count = len(steps)
+        stay = sorted(single(self._made), key=lambda made: made.order)
+        self._settled_calls = {(made.trace, made.c) for made in self._made if made.kind == StepKind.TOOL and made.c and not _hollow(made)}
+        first, groups, packed = 0, [], []
+        for trace, group in itertools.groupby(stay, key=lambda made: made.trace):
+            steps = [(made.end, made.span_id & _UINT32, made.kind, made.flags, made.name, made.a, made.b, made.c) for made in group]
             models, agents, flags, tokens = summary(steps)
-            groups.append(_GROUP_PACKER.pack(trace, first, count, models, agents, flags, tokens))
-            first += count
-        rows = struct.pack(f"<{len(self._steps)}I", *(order[-1] for order, _ in self._steps))
-        return b"".join(packed for _, packed in self._steps), rows, b"".join(groups)
+            groups.append(_GROUP_PACKER.pack(trace, first, len(steps), models, agents, flags, tokens))
+            packed += [_STEP_PACKER.pack(*step) for step in steps]
+            first += len(steps)
+        rows = struct.pack(f"<{len(stay)}I", *(made.row for made in stay))
+        return b"".join(packed), rows, b"".join(groups)
+
+
+def _hollow(made: Made) -> bool:
+    """A tool step that tells how it was called, but not how it went."""
+    how = StepFlag.ERROR | StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT | StepFlag.CUT
+    return made.flags & how == StepFlag.HAS_ARGUMENTS
+
+
+def _step_flags(row: Row) -> int:
+    own = row.step_flags | (StepFlag.ERROR if row.flags & Flag.ERROR else 0) | (StepFlag.CUT if row.flags & Flag.CUT else 0)
+    own |= StepFlag.HAS_ARGUMENTS if row.flags & Flag.HAS_ARGUMENTS else 0
+    if not row.flags & Flag.HAS_RESULT:
+        return own
+    short = row.kind in (*_BY_TOOL, StepKind.MCP) and row.result_len <= SHORT_RESULT_BYTES
+    return own | StepFlag.HAS_RESULT | (StepFlag.SHORT_RESULT if short else 0)
 
 
 def _duration_ms(row: Row) -> int:

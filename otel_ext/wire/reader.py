@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 from otel_ext.errors import MalformedPayload
 from otel_ext.wire import fields
 from otel_ext.wire.fields import FIXED32, FIXED64, LEN, VARINT, tag
+from otel_ext.wire.places import strings_in
+from otel_ext.wire.skim import unescape
 
 _FIELD_NUMBER_MAX: Final = 2**29 - 1
 _VARINT_BYTES_MAX: Final = 10
@@ -24,6 +26,8 @@ _NUMBER_BYTES: Final = b"0123456789.eE+-"
 _DIGITS: Final = b"0123456789"
 _FIXED: Final = {FIXED64: struct.Struct("<Q"), FIXED32: struct.Struct("<I")}
 
+_EVENT_NAME: Final = tag(fields.Event.NAME)
+_EVENT_ATTRIBUTES: Final = tag(fields.Event.ATTRIBUTES)
 KEY: Final = tag(fields.KeyValue.KEY)
 VALUE: Final = tag(fields.KeyValue.VALUE)
 STRING: Final = tag(fields.AnyValue.STRING_VALUE)
@@ -35,6 +39,7 @@ KVLIST: Final = tag(fields.AnyValue.KVLIST_VALUE)
 BYTES: Final = tag(fields.AnyValue.BYTES_VALUE)
 ITEM: Final = tag(fields.ArrayValue.VALUES)
 NONE: Final = 0
+JSON: Final = -1  # an object or array out of a JSON text
 
 
 class Piece(NamedTuple):
@@ -52,12 +57,14 @@ class Value(NamedTuple):
     """What an AnyValue holds: the tag of its last member on the wire.
 
     The range is the content of a string or bytes value, else the whole AnyValue (the last one, where a field is repeated and so merged).
+    What was taken out of a JSON text is STRING, BOOL or JSON; with `escaped` it is a string whose escapes are still there.
     """
 
     member: int = NONE
     start: int = 0
     end: int = 0
     number: int = 0
+    escaped: bool = False
 
 
 def read_varint(payload: bytes, at: int, end: int) -> tuple[int, int]:
@@ -142,14 +149,16 @@ class Values:
             else:
                 self.any_value(piece.start, piece.end, depth, Value())
 
-    def strings(self, value: Value) -> list[str]:
-        """The strings of the last array in *value*; items that are no strings are left out."""
-        found: list[str] = []
+    def strings(self, value: Value) -> list[bytes]:
+        """The strings of the last array in *value*, also of one in JSON; items that are no strings are left out."""
+        if value.member == JSON:
+            return strings_in(self.content(value))
+        found: list[bytes] = []
         for array in pieces(self.payload, value.start, value.end):
             if array.tag == ARRAY:
                 items = (piece for piece in pieces(self.payload, array.start, array.end) if piece.tag == ITEM)
                 values = (self.any_value(piece.start, piece.end, 1, Value()) for piece in items)
-                found = [self.decode(item) for item in values if item.member == STRING]
+                found = [self.content(item) for item in values if item.member == STRING]
         return found
 
     def attributes_only(self, start: int, end: int, attributes: int) -> None:
@@ -158,25 +167,39 @@ class Values:
             if piece.tag == attributes:
                 self.pair(piece.start, piece.end)
 
+    def event(self, start: int, end: int) -> tuple[bytes, list[tuple[bytes, Value]]]:
+        """Name and attributes of a Span.Event."""
+        name, pairs = b"", []
+        for piece in pieces(self.payload, start, end):
+            if piece.tag == _EVENT_NAME:
+                name = self.payload[piece.start : piece.end]
+            elif piece.tag == _EVENT_ATTRIBUTES:
+                pairs.append(self.pair(piece.start, piece.end))
+        return name, pairs
+
     def content(self, value: Value) -> bytes:
         """The bytes in the range of *value*."""
         return self.payload[value.start : value.end]
 
+    def plain(self, value: Value) -> bytes:
+        """The content without escapes."""
+        return unescape(self.content(value)) if value.escaped else self.content(value)
+
     def text(self, value: Value) -> bytes:
-        """The content of a string, else b""."""
-        return self.content(value) if value.member == STRING else b""
+        """The content of a string without escapes, else b""."""
+        return self.plain(value) if value.member == STRING else b""
 
     def decode(self, value: Value) -> str:
         """The content as text, whatever the bytes are."""
-        return self.content(value).decode("utf-8", "replace")
+        return self.plain(value).decode("utf-8", "replace")
 
     def tokens(self, value: Value) -> int | None:
         """A count of tokens: int, finite double (truncated) or decimal string, not negative, capped at 2**31 - 1."""
         count = -1
         if value.member == INT:
-            count = _signed(value.number)
+            count = signed(value.number)
         elif value.member == DOUBLE:
-            number = _double(value.number)
+            number = double(value.number)
             count = int(number) if math.isfinite(number) and number >= 0 else -1
         elif value.member == STRING:
             text = self.content(value)
@@ -189,9 +212,9 @@ class Values:
         """An amount: double, int or decimal string, not negative and finite."""
         number = math.nan
         if value.member == INT:
-            number = float(_signed(value.number))
+            number = float(signed(value.number))
         elif value.member == DOUBLE:
-            number = _double(value.number)
+            number = double(value.number)
         elif value.member == STRING:
             text = self.content(value)
             if len(text) <= _NUMBER_BYTES_MAX and not text.strip(_NUMBER_BYTES):
@@ -206,10 +229,12 @@ def _parse(text: bytes) -> float:
         return math.nan
 
 
-def _signed(number: int) -> int:
+def signed(number: int) -> int:
+    """64 bits as a signed number."""
     return number - 2**64 if number >= 2**63 else number
 
 
-def _double(number: int) -> float:
+def double(number: int) -> float:
+    """64 bits as a double."""
     (value,) = struct.unpack("<d", number.to_bytes(8, "little"))
     return float(value)

@@ -70,13 +70,13 @@ SPAN: Final = np.dtype(
 # neither is where there is something: equal pairs mean equal values, equal upper halves mean alike ones.
 #   arguments: the likeness is a hash in which every run of ASCII digits is one "0" and ASCII letters are lower case, so equal means "the
 #              same but for a counter". Bytes past SHAPE_BYTES_MAX count as they are.
-#   output:    the likeness is a simhash of the words: the fewer bits differ, the more alike. See `otel_ext.wire.words`.
+#   output:    the likeness is a simhash of the words: the fewer bits differ, the more alike. See `otel_ext.wire.prints`.
 # One call is one step, even where several instrumentations have told of it in the same payload. So these are no steps:
 #   - an MCP span without a tool name: it is not `tools/call`, so the key table must give a TOOL to no other MCP span;
 #   - an MCP span whose Span.kind is SERVER: the caller's span is the call;
 #   - an MCP span whose parent, in the same payload, is a TOOL span, or an MCP span with a tool name;
-#   - a TOOL span whose parent, in the same payload, is a TOOL span of the same tool name. Its call id and result fill what the step of the
-#     outermost such span lacks, and its error makes that one an error too. The rows of SPAN stay as they were read.
+#   - a TOOL span whose parent, in the same payload, is a TOOL span of the same tool name. Its arguments, result and call id fill
+#     what the step of the outermost such span lacks, and its error makes that one an error too. The rows of SPAN stay as they were read.
 # Where parts of one call come in different payloads, both are steps: GroupFlag.DOUBLED says that somebody has to look.
 STEP: Final = np.dtype(
     [
@@ -183,7 +183,7 @@ class GroupFlag(enum.IntFlag):
     DUPLICATE = 2  # two steps with equal end and span: one span, delivered twice
     DOUBLED = 4  # one call may be here twice: see above
     UNUSUAL = 8  # a step is TRUNCATED, CUT, EMPTY or REPETITIVE, or of kind HANDOFF
-    SIMILAR = 16  # two tool steps with equal name and shape of arguments (not 0), or two model steps whose outputs are alike but not equal
+    SIMILAR = 16  # two tool steps of one name whose arguments are alike but not equal, or two model steps whose outputs are so
 
 
 class Field(enum.IntEnum):
@@ -240,11 +240,12 @@ class Key:
     `kinds` limits the entry to spans whose kind, once all keys are read, is one of these; empty means any. (A KIND knows no kinds.)
     `scope` limits it to spans whose scope name starts so.
     `event`: the attribute stands on a span event of this name, and not on the span. Not for SERVICE and FLAT_*.
-    `path`: the string value is JSON, and the value is what stands at this place in it: a str is a member of an object (the first of
-    that name), an int an item of an array (from 0). `()` is the JSON value itself. A JSON string then counts as a string, `true` and `false` as
-    a bool, a number as its text; an object or array as its JSON text where a field takes any value or messages, and as no string; `null`,
-    what is not there and what is no JSON yield nothing. An object or array that the end of the value cuts off is taken as far as it goes.
-    Escapes are read for names, Key.values, hashes of ids, TEXT and messages; byte ranges and other hashes are of the text with its escapes.
+    `path`: the string value is JSON, and the value is what stands at this place in it: a str is a member of an object (the first of that
+    name), an int an item of an array (from 0). `()` is the JSON value itself, which then has to be all there is. A JSON string counts as
+    a string, `true` and `false` as a bool, a number as its text; an object or array as its JSON text where a field takes any value,
+    messages or an array of strings, and as no string; `null`, what is not there and what is no JSON yield nothing. An object or array
+    that the end of the value cuts off is taken as far as it goes. Escapes are read for names, Key.values, hashes of ids, TEXT and
+    messages; byte ranges and other hashes are of the text with its escapes.
     `between`: of the string (after `path`), what stands between the first `between[0]` and the next `between[1]`; an empty marker is the
     start or the end. Nothing where a marker is not there. `path` and `between` are not for SERVICE and FLAT_*.
     """

@@ -26,12 +26,14 @@ except ImportError:
 
 needs_native = pytest.mark.skipif(NativeCodec is None, reason="the native codec was not built")
 
-LLM, TOOL, AGENT = StepKind.LLM, StepKind.TOOL, StepKind.AGENT
+LLM, TOOL, AGENT, MCP = StepKind.LLM, StepKind.TOOL, StepKind.AGENT, StepKind.MCP
 _OPERATIONS = {"chat": LLM, "execute_tool": TOOL, "invoke_agent": AGENT, "embeddings": StepKind.EMBEDDING, "handoff": StepKind.HANDOFF}
 
 KEYS = (
     Key("gen_ai.operation.name", Field.KIND, 0, _OPERATIONS),
     Key("openinference.span.kind", Field.KIND, 1, {"LLM": LLM, "TOOL": TOOL, "AGENT": AGENT, "CHAIN": StepKind.CHAIN}),
+    Key("mcp.method.name", Field.KIND, -1, {"tools/call": MCP, "tools/list": MCP}),
+    Key("x.kind", Field.KIND, 2, {"LLM": LLM, "TOOL": TOOL}, path=("kind", 0), scope="lib"),
     Key("gen_ai.operation.name", Field.OPERATION),
     Key("gen_ai.tool.name", Field.TOOL),
     Key("tool.name", Field.TOOL, 1),
@@ -63,10 +65,42 @@ KEYS = (
     Key("otel_ext.expected_tools", Field.TEXT, 1),
     Key("langfuse.trace_id", Field.MARK, 0),
     Key("tool.mark", Field.MARK, 3, kinds=(TOOL,)),
+    Key("net", Field.INPUT_TOKENS_NET, 1),
+    Key("written", Field.CACHE_WRITE_TOKENS),
+    Key("user.id", Field.USER),
+    Key("finish", Field.FINISH, values={"length": 1, "max_tokens": 1}),
+    Key("gen_ai.tool.definitions", Field.DECLARED, kinds=(LLM, AGENT)),
+    Key("llm.tools.", Field.FLAT_DECLARED),
+    Key("scoped", Field.TOOL, 2, scope="lib"),
+    Key("all", Field.OUTPUT_MESSAGES, 3, path=()),
+    Key("all", Field.OUTPUT, 4),
+    Key("all", Field.TOOL, 3, path=("name",)),
+    Key("all", Field.CALL_ID, 3, path=("calls", 0, "id")),
+    Key("all", Field.ARGUMENTS, 3, path=("calls", 0, "arguments")),
+    Key("all", Field.RESULT, 3, path=("result",), kinds=(TOOL, MCP)),
+    Key("all", Field.INPUT_TOKENS, 3, path=("usage", "in")),
+    Key("all", Field.COST, 3, path=("usage", "cost")),
+    Key("all", Field.ERROR, 3, path=("error",)),
+    Key("all", Field.USER, 3, path=("user",)),
+    Key("all", Field.TEXT, 2, path=("texts",)),
+    Key("all", Field.MARK, 4, path=("mark",)),
+    Key("all", Field.FINISH, values={"length": 1}, path=("finish",)),
+    Key("all", Field.DECLARED, path=("tools",)),
+    Key("all", Field.INPUT_MESSAGES, 3, path=("messages",)),
+    Key("repr", Field.CALL_ID, 4, between=("id='", "'")),
+    Key("repr", Field.TOOL, 4, between=("name=", "")),
+    Key("repr", Field.ARGUMENTS, 4, path=("text",), between=("", " -> ")),
+    Key("message", Field.OUTPUT_MESSAGES, 2, event="gen_ai.choice", kinds=(LLM, AGENT)),
+    Key("message", Field.RESULT, 2, event="gen_ai.choice", kinds=(TOOL,)),
+    Key("content", Field.INPUT_MESSAGES, 2, event="gen_ai.tool.message", kinds=(LLM,)),
+    Key("content", Field.ARGUMENTS, 2, event="gen_ai.tool.message", kinds=(TOOL,)),
+    Key("finish_reason", Field.FINISH, values={"max_tokens": 1}, event="gen_ai.choice"),
+    Key("gen_ai.completion.", Field.FLAT_OUTPUT, 4),
 )
 RULES = (
     NameRule("execute_tool ", TOOL, Field.TOOL),
     NameRule("agent ", AGENT, Field.AGENT, scope="lib.", suffix=" run"),
+    NameRule("tools/call ", None, Field.TOOL, kinds=(MCP,)),
     NameRule("running ", None, Field.TOOL, kinds=(TOOL,)),
     NameRule("", StepKind.CHAIN, kinds=(StepKind.OTHER,), scope="chains"),
 )

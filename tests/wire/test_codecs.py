@@ -344,7 +344,7 @@ def test_a_group_says_what_repeats(codec) -> None:
     cases = {
         (1, 1, 0, 4): [_tool(1, call), _model(2, said), agent, _tool(1, call, trace=2)],
         (0, 0, GroupFlag.REPEATS, 0): [_tool(1, call), _tool(2, call)],
-        (2, 0, GroupFlag.REPEATS, 8): [_model(1, said), _model(2, said)],
+        (2, 0, GroupFlag.REPEATS | GroupFlag.DOUBLED, 8): [_model(1, said), _model(2, said)],
         (2, 0, GroupFlag.DUPLICATE, 0): [_model(1, {}), _model(1, {})],
         (2, 0, 0, 0): [_model(1, {}), _model(1, {}, end=3)],
     }
@@ -398,7 +398,8 @@ def test_names_are_bounded_and_counted(codec) -> None:
     first = codec.intern("one")
     assert (codec.intern("two"), codec.intern("one"), codec.name(first)) == (NAME_OTHER, first, "one")
     span = encode.span(b"\1" * 16, b"\2" * 8, b"", "n", 1, 2, {"gen_ai.tool.name": "two"})
-    assert codec.scan(encode.request({}, "l", "", [span])).overflow == 1
+    assert codec.scan(encode.request({}, "", "", [span])).overflow == 1
+    assert codec.scan(encode.request({}, "scope", "", [])).overflow == 1
     with pytest.raises(IndexError):
         codec.name(99)
 

@@ -1,4 +1,5 @@
-//! Flattened messages: `{prefix}{i}.message.tool_calls.{j}.tool_call.id` and the like.
+//! Flattened messages and tool definitions: `{prefix}{i}.message.tool_calls.{j}.tool_call.function.name` of `OpenInference`,
+//! `{prefix}{i}.tool_calls.{j}.name` of `OpenLLMetry`, and the like. `otel_ext/wire/flat.py` reads the same.
 
 /// What one key holds of message `i`. The order is that of `Slot`: texts before calls, content before contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,28 +40,36 @@ fn index(text: &[u8]) -> Option<(u32, &[u8])> {
 /// The slot of a key, given what follows the prefix.
 pub fn slot(rest: &[u8]) -> Option<Slot> {
     let (message, rest) = index(rest)?;
-    let rest = rest.strip_prefix(b".message.")?;
+    let rest = rest.strip_prefix(b".")?;
+    let rest = rest.strip_prefix(b"message.").unwrap_or(rest);
     if let Some(rest) = rest.strip_prefix(b"contents.") {
         let (place, rest) = index(rest)?;
         return (rest == b".message_content.text").then_some((message, 1, place, Part::ContentsText));
     }
     if let Some(rest) = rest.strip_prefix(b"tool_calls.") {
         let (place, rest) = index(rest)?;
-        let part = match rest.strip_prefix(b".tool_call.")? {
+        let rest = rest.strip_prefix(b".")?;
+        let part = match rest.strip_prefix(b"tool_call.").unwrap_or(rest) {
             b"id" => Part::CallId,
-            b"function.name" => Part::CallName,
-            b"function.arguments" => Part::CallArguments,
+            b"function.name" | b"name" => Part::CallName,
+            b"function.arguments" | b"arguments" => Part::CallArguments,
             _ => return None,
         };
         return Some((message, 2, place + 1, part));
     }
     match rest {
         b"content" => Some((message, 0, 0, Part::Content)),
-        b"function_call_name" => Some((message, 2, 0, Part::CallName)),
-        b"function_call_arguments_json" => Some((message, 2, 0, Part::CallArguments)),
+        b"function_call_name" | b"function_call.name" => Some((message, 2, 0, Part::CallName)),
+        b"function_call_arguments_json" | b"function_call.arguments" => Some((message, 2, 0, Part::CallArguments)),
         b"tool_call_id" => Some((message, 3, 0, Part::AnswerId)),
         _ => None,
     }
+}
+
+/// Whether a key, given what follows the prefix, has a definition of a tool or its name.
+pub fn declares(rest: &[u8]) -> bool {
+    let names: [&[u8]; 5] = [b".tool.json_schema", b".json_schema", b".tool.name", b".name", b".function.name"];
+    index(rest).is_some_and(|(_, rest)| names.contains(&rest))
 }
 
 /// The items of `entry` by slot, doubles left out.
@@ -98,6 +107,8 @@ mod tests {
     fn keys() {
         assert_eq!(slot(b"0.message.content"), Some((0, 0, 0, Part::Content)));
         assert_eq!(slot(b"12.message.tool_calls.3.tool_call.function.name"), Some((12, 2, 4, Part::CallName)));
+        assert_eq!(slot(b"2.tool_calls.0.name"), Some((2, 2, 1, Part::CallName)));
+        assert!(declares(b"0.tool.json_schema") && declares(b"12.name") && !declares(b"x.name") && !declares(b"0.names"));
         assert_eq!(slot(b"1.message.contents.2.message_content.text"), Some((1, 1, 2, Part::ContentsText)));
         for bad in [
             "",

@@ -109,7 +109,7 @@ fn take(out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> Value {
             (Member::Array, 0)
         }
     };
-    Value { member, start, end: out.len(), bits }
+    Value { member, start, end: out.len(), bits, escaped: false }
 }
 
 fn wanted(table: &Table, key: &[u8], inputs: bool) -> bool {

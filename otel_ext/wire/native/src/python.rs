@@ -5,12 +5,13 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
+use crate::codec::{Codec, Columns, Own, Text};
 use crate::finder::Finder;
 use crate::memory;
+use crate::places::Step;
 use crate::reader;
 use crate::rewrite::{Column, Failure, Projection, plan};
-use crate::scan::{Codec, Columns, Own, Text};
-use crate::table::{Entry, GOALS, Kinds, Limits, Rule, Table};
+use crate::table::{Entry, GOALS, Kinds, Limits, Narrow, Rule, Table};
 
 type Bytes<'py> = Option<Bound<'py, PyBytes>>;
 // Kind and name of the step; the step; agent and service of the span; requests; answers; conversation; texts.
@@ -19,8 +20,26 @@ type Single<'py> =
 
 pyo3::create_exception!(_native, Malformed, PyValueError);
 
-type KeyArgument = (Vec<u8>, usize, i32, Vec<(Vec<u8>, i64)>, Vec<u8>);
+// Name, field, rank, values, kinds; scope, event, path and between.
+type KeyArgument = (Vec<u8>, usize, i32, Vec<(Vec<u8>, i64)>, Vec<u8>, NarrowArgument);
+type NarrowArgument = (Vec<u8>, Vec<u8>, Option<Vec<StepArgument>>, Option<(Vec<u8>, Vec<u8>)>);
 type RuleArgument = (Vec<u8>, Option<u8>, Option<usize>, Vec<u8>, Vec<u8>, Vec<u8>);
+#[derive(FromPyObject)]
+enum StepArgument {
+    Member(Vec<u8>),
+    Item(usize),
+}
+
+fn narrow((scope, event, path, between): NarrowArgument) -> Option<Box<Narrow>> {
+    let step = |step| match step {
+        StepArgument::Member(name) => Step::Member(name),
+        StepArgument::Item(number) => Step::Item(number),
+    };
+    let path = path.map(|path| path.into_iter().map(step).collect());
+    let narrow = Narrow { scope, event, path, between };
+    (narrow != Narrow::default()).then(|| Box::new(narrow))
+}
+
 #[derive(FromPyObject)]
 enum ColumnArgument {
     Fragments(PyBackedBytes, Vec<PyBackedBytes>),
@@ -69,10 +88,17 @@ struct PyCodec(Box<Codec>);
 #[pymethods]
 impl PyCodec {
     #[new]
-    fn new(keys: Vec<KeyArgument>, rules: Vec<RuleArgument>, limits: [usize; 5], markers: Vec<Vec<u8>>) -> PyResult<Self> {
+    #[expect(clippy::needless_pass_by_value)]
+    fn new(
+        keys: Vec<KeyArgument>,
+        rules: Vec<RuleArgument>,
+        limits: [usize; 5],
+        markers: Vec<Vec<u8>>,
+        claims: Vec<Vec<u8>>,
+    ) -> PyResult<Self> {
         let goal = |number: usize| GOALS.get(number).copied().ok_or_else(|| PyValueError::new_err(format!("there is no field {number}")));
-        let entry = |(name, field, rank, values, kinds): KeyArgument| {
-            Ok(Entry { name, goal: goal(field)?, rank, values, kinds: Kinds::new(&kinds) })
+        let entry = |(name, field, rank, values, kinds, narrowed): KeyArgument| {
+            Ok(Entry { name, goal: goal(field)?, rank, values, kinds: Kinds::new(&kinds), narrow: narrow(narrowed) })
         };
         let rule = |(prefix, kind, take, kinds, scope, suffix): RuleArgument| {
             Ok(Rule { prefix, kind, take: take.map(goal).transpose()?, kinds: Kinds::new(&kinds), scope, suffix })
@@ -81,7 +107,7 @@ impl PyCodec {
         let rules = rules.into_iter().map(rule).collect::<PyResult<Vec<_>>>()?;
         let [depth_max, names_max, name_bytes_max, requests_max, answers_max] = limits;
         let limits = Limits { depth_max, names_max, name_bytes_max, requests_max, answers_max };
-        Ok(Self(Box::new(Codec::new(Table::new(keys, &rules), limits, markers))))
+        Ok(Self(Box::new(Codec::new(Table::new(keys, &rules), limits, markers, &claims))))
     }
 
     fn scan<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Arrays<'py>> {

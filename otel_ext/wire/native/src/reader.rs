@@ -78,7 +78,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline]
-    fn varint(&mut self) -> Result<u64> {
+    pub fn varint(&mut self) -> Result<u64> {
         match self.data.get(self.pos) {
             Some(&byte) if byte < 0x80 => {
                 self.pos += 1;

@@ -5,6 +5,8 @@ pub const ERROR: u32 = 2;
 pub const REMOTE_PARENT: u32 = 4;
 pub const HAS_ARGUMENTS: u32 = 8;
 pub const HAS_RESULT: u32 = 16;
+pub const CUT: u32 = 64;
+pub const CLAIM: u32 = 128;
 pub const MARK_SHIFT: u32 = 8;
 
 pub const LLM: u8 = 1;
@@ -13,21 +15,33 @@ pub const AGENT: u8 = 3;
 pub const RETRIEVER: u8 = 4;
 pub const EMBEDDING: u8 = 5;
 pub const HANDOFF: u8 = 7;
+pub const MCP: u8 = 10;
+
+/// Bits of the flags of a step that are no flags of a span, or stand elsewhere there.
+pub const STEP_ERROR: u8 = 1;
+pub const STEP_ARGUMENTS: u8 = 2;
+pub const STEP_RESULT: u8 = 4;
+pub const SHORT_RESULT: u8 = 8;
+pub const TRUNCATED: u8 = 16;
+pub const STEP_CUT: u8 = 32;
+pub const EMPTY: u8 = 64;
+pub const REPETITIVE: u8 = 128;
+const SHORT_RESULT_BYTES: u32 = 64;
 
 /// Packs values into a row of known size; a row is built on the stack, so the copies become plain stores.
-struct Packer<const N: usize> {
-    row: [u8; N],
+pub(crate) struct Packer<const N: usize> {
+    pub row: [u8; N],
     at: usize,
 }
 
 impl<const N: usize> Packer<N> {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { row: [0; N], at: 0 }
     }
 
     #[inline(always)]
     #[allow(clippy::inline_always)] // the offsets are constants only when inlined
-    fn put<const M: usize>(&mut self, bytes: [u8; M]) {
+    pub fn put<const M: usize>(&mut self, bytes: [u8; M]) {
         if let Some(place) = self.row.get_mut(self.at..self.at + M) {
             place.copy_from_slice(&bytes);
         }
@@ -67,6 +81,9 @@ pub struct Span {
     pub request_count: u32,
     pub answer_first: u32,
     pub answer_count: u32,
+    pub server: bool,   // Span.kind
+    pub step_flags: u8, // TRUNCATED, EMPTY, REPETITIVE
+    pub likeness: u16,  // of the arguments or the output
 }
 
 impl Default for Span {
@@ -100,6 +117,9 @@ impl Default for Span {
             request_count: 0,
             answer_first: 0,
             answer_count: 0,
+            server: false,
+            step_flags: 0,
+            likeness: 0,
         }
     }
 }
@@ -139,26 +159,41 @@ impl Span {
 
     /// Where the conversation id stands in the payload.
     pub fn conversation(&self) -> std::ops::Range<usize> {
-        let start = self.conversation_at as usize;
-        start..start + self.conversation_len as usize
+        range(self.conversation_at, self.conversation_len)
+    }
+
+    /// Where the user id stands in the payload.
+    pub fn user(&self) -> std::ops::Range<usize> {
+        range(self.user_at, self.user_len)
+    }
+
+    /// Where the output stands in the payload.
+    pub fn output_value(&self) -> std::ops::Range<usize> {
+        range(self.output_at, self.output_value_len)
     }
 
     /// The step this span is, where its kind is one.
     #[inline]
     pub fn step(&self, row: u32) -> Option<Step> {
         let [_, tool, model, agent, _] = self.names;
+        let pair = |hash: u64| if hash == 0 { 0 } else { u32::from(self.likeness) << 16 | (fold(hash) & 0xffff).max(1) };
+        let parent = self.parent_id as u32;
         let (name, a, b, c) = match self.kind {
-            TOOL | HANDOFF | RETRIEVER => (tool, fold(self.arguments), fold(self.result), fold(self.call_id)),
+            TOOL | HANDOFF | RETRIEVER => (tool, pair(self.arguments), fold(self.result), fold(self.call_id)),
+            MCP if tool != 0 => (tool, pair(self.arguments), fold(self.result), parent),
             LLM | EMBEDDING => {
                 let [input, output, ..] = self.tokens;
-                (model, fold(self.output), input.max(0).unsigned_abs() + output.max(0).unsigned_abs(), 0)
+                (model, pair(self.output), input.max(0).unsigned_abs() + output.max(0).unsigned_abs(), parent)
             }
             AGENT => (agent, fold(self.output), self.duration_ms(), 0),
             _ => return None,
         };
-        let flags = (self.flags & ERROR) >> 1 | (self.flags & (HAS_ARGUMENTS | HAS_RESULT)) >> 2;
+        let same = (self.flags & ERROR) >> 1 | (self.flags & (HAS_ARGUMENTS | HAS_RESULT)) >> 2 | (self.flags & CUT) >> 1;
+        let by_tool = matches!(self.kind, TOOL | HANDOFF | RETRIEVER | MCP);
+        let short = by_tool && self.flags & HAS_RESULT != 0 && self.result_len <= SHORT_RESULT_BYTES;
+        let flags = same as u8 | self.step_flags | if short { SHORT_RESULT } else { 0 };
         let order = (self.trace, self.end, self.span_id & 0xffff_ffff, self.span_id, row);
-        Some(Step { order, kind: self.kind, flags: flags as u8, name, a, b, c })
+        Some(Step { order, kind: self.kind, flags, name, a, b, c })
     }
 
     /// Rounded up, so that what happened inside of the span is not outside of it; 0 for an end before the start.
@@ -166,6 +201,10 @@ impl Span {
         let ms = self.end.saturating_sub(self.start).div_ceil(1_000_000);
         u32::try_from(ms).unwrap_or(u32::MAX)
     }
+}
+
+fn range(at: u32, length: u32) -> std::ops::Range<usize> {
+    at as usize..at as usize + length as usize
 }
 
 /// 32 bits of a hash; 0 stays "absent".
@@ -180,11 +219,11 @@ pub const STEP_BYTES: usize = 28;
 pub struct Step {
     pub order: (u32, u64, u64, u64, u32),
     pub kind: u8,
-    flags: u8,
+    pub flags: u8,
     pub name: u16,
-    a: u32,
-    b: u32,
-    c: u32,
+    pub a: u32,
+    pub b: u32,
+    pub c: u32,
 }
 
 impl Step {
@@ -201,9 +240,25 @@ impl Step {
         out.row
     }
 
+    /// Adds what another step of the same call tells and this one does not.
+    pub fn take(&mut self, inner: &Self) {
+        self.flags |= inner.flags & STEP_ERROR;
+        if self.c == 0 {
+            self.c = inner.c;
+        }
+        if self.flags & STEP_ARGUMENTS == 0 {
+            self.flags |= inner.flags & STEP_ARGUMENTS;
+            self.a = inner.a;
+        }
+        if self.flags & STEP_RESULT == 0 {
+            self.flags |= inner.flags & (STEP_RESULT | SHORT_RESULT);
+            self.b = inner.b;
+        }
+    }
+
     /// The call, where this is a tool step with its id that is not hollow: one with arguments, but neither result nor error.
     fn settles(&self) -> Option<u64> {
-        let hollow = u32::from(self.flags) == HAS_ARGUMENTS >> 2;
+        let hollow = self.flags & (STEP_ERROR | STEP_ARGUMENTS | STEP_RESULT | STEP_CUT) == STEP_ARGUMENTS;
         (self.kind == TOOL && self.c != 0 && !hollow).then(|| call(self.order.0, self.c))
     }
 }
@@ -255,62 +310,30 @@ pub fn settle(spans: &[u8], steps: &[Step], requests: &mut [u8], answers: &mut [
     }
 }
 
+pub const DECLARED_BYTES: usize = 24;
+
+pub fn pack_declared(row: u32, (at, length): (u32, u32), how: u8, hash: u64) -> [u8; DECLARED_BYTES] {
+    let mut out = Packer::<DECLARED_BYTES>::new();
+    for value in [row, at, length] {
+        out.put(value.to_le_bytes());
+    }
+    out.put([how, 0, 0, 0]);
+    out.put(hash.to_le_bytes());
+    out.row
+}
+
+pub const SCOPE_BYTES: usize = 12;
+
+pub fn pack_scope(name: u16, spans: u32, steps: u32) -> [u8; SCOPE_BYTES] {
+    let mut out = Packer::<SCOPE_BYTES>::new();
+    out.put(name.to_le_bytes());
+    out.put([0; 2]);
+    for value in [spans, steps] {
+        out.put(value.to_le_bytes());
+    }
+    out.row
+}
+
 fn call(trace: u32, call_id: u32) -> u64 {
     u64::from(trace) << 32 | u64::from(call_id)
-}
-
-pub const GROUP_BYTES: usize = 32;
-pub const REPEATS: u32 = 1;
-pub const DUPLICATE: u32 = 2;
-
-/// What the steps of one trace come to, so that a trace in which nothing repeats need not be looked at step by step.
-#[derive(Default)]
-pub struct Summary {
-    trace: u32,
-    count: u32,
-    models: u32,
-    agents: u32,
-    flags: u32,
-    tokens: u64,
-}
-
-impl Summary {
-    /// `steps` are sorted; `signatures` is scratch space.
-    pub fn of(steps: &[Step], signatures: &mut Vec<u64>) -> Self {
-        let mut summary = Self { trace: steps.first().map_or(0, |step| step.order.0), count: steps.len() as u32, ..Self::default() };
-        signatures.clear();
-        for step in steps {
-            match step.kind {
-                TOOL => signatures.push(u64::from(step.name) << 32 | u64::from(step.a)),
-                LLM => {
-                    summary.models += 1;
-                    summary.tokens += u64::from(step.b);
-                    if step.a != 0 {
-                        signatures.push(1 << 63 | u64::from(step.a));
-                    }
-                }
-                AGENT => summary.agents += 1,
-                _ => {}
-            }
-        }
-        signatures.sort_unstable();
-        if signatures.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
-            summary.flags |= REPEATS;
-        }
-        let same = |pair: &[Step]| matches!(pair, [one, other] if one.order.1 == other.order.1 && one.order.2 == other.order.2);
-        if steps.windows(2).any(same) {
-            summary.flags |= DUPLICATE;
-        }
-        summary
-    }
-
-    /// A row of the groups; `first` is the number of the first step.
-    pub fn pack(&self, first: u32) -> [u8; GROUP_BYTES] {
-        let mut out = Packer::<GROUP_BYTES>::new();
-        for value in [self.trace, first, self.count, self.models, self.agents, self.flags] {
-            out.put(value.to_le_bytes());
-        }
-        out.put(self.tokens.to_le_bytes());
-        out.row
-    }
 }

@@ -2,6 +2,9 @@
 
 use memchr::arch::all::{is_equal, is_prefix, is_suffix};
 
+use crate::places::{self, Step};
+use crate::value::{Member, Value};
+
 /// `otel_ext.wire.table.Field`, in its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -92,9 +95,72 @@ pub struct Entry {
     pub rank: i32,
     pub values: Vec<(Vec<u8>, i64)>,
     pub kinds: Kinds,
+    pub narrow: Option<Box<Narrow>>, // few have one, and what most have not should not be looked at
+}
+
+/// Where an attribute stands, and what of its value counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Narrow {
+    pub scope: Vec<u8>,
+    pub event: Vec<u8>,
+    pub path: Option<Vec<Step>>,
+    pub between: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Narrow {
+    fn derived(&self, value: Value, payload: &[u8]) -> Option<Value> {
+        let value = match &self.path {
+            Some(path) => at_path(path, value, payload)?,
+            None => value,
+        };
+        let Some((before, after)) = &self.between else {
+            return Some(value);
+        };
+        let text = (value.member == Member::String).then(|| value.bytes(payload))?;
+        let (start, end) = places::between(text, before, after)?;
+        Some(Value { start: value.start + start, end: value.start + end, ..value })
+    }
+}
+
+fn at_path(path: &[Step], value: Value, payload: &[u8]) -> Option<Value> {
+    let text = (value.member == Member::String).then(|| value.bytes(payload))?;
+    let place = places::find(text, path)?;
+    let found = Value { start: value.start + place.start, end: value.start + place.end, ..Value::default() };
+    Some(match place.first {
+        b'{' | b'[' => Value { member: Member::Json, ..found },
+        b't' | b'f' => Value { member: Member::Bool, bits: u64::from(place.first == b't'), ..found },
+        first => {
+            let escaped = first == b'"' && memchr::memchr(b'\\', found.bytes(payload)).is_some();
+            Value { member: Member::String, escaped, ..found }
+        }
+    })
 }
 
 impl Entry {
+    /// Whether a span of `kind` in `scope` may use it.
+    #[inline]
+    pub fn fits(&self, kind: u8, scope: &[u8]) -> bool {
+        self.kinds.has(kind) && self.in_scope(scope)
+    }
+
+    #[inline]
+    pub fn in_scope(&self, scope: &[u8]) -> bool {
+        self.narrow.as_ref().is_none_or(|narrow| is_prefix(scope, &narrow.scope))
+    }
+
+    /// What it takes of `value`: all of it, or what stands at its path or between its markers.
+    #[inline]
+    pub fn derived(&self, value: Value, payload: &[u8]) -> Option<Value> {
+        match &self.narrow {
+            Some(narrow) => narrow.derived(value, payload),
+            None => Some(value),
+        }
+    }
+
+    pub fn event(&self) -> &[u8] {
+        self.narrow.as_ref().map_or(b"", |narrow| &narrow.event)
+    }
+
     pub fn value_of(&self, text: &[u8]) -> Option<i64> {
         self.values.iter().find(|(name, _)| is_equal(name, text)).map(|(_, value)| *value)
     }
@@ -129,6 +195,14 @@ pub struct Limits {
     pub name_bytes_max: usize,
     pub requests_max: usize,
     pub answers_max: usize,
+}
+
+/// The keys of one event: few, so they are gone through.
+#[derive(Debug)]
+struct Event {
+    name: Vec<u8>,
+    first: usize,
+    count: usize,
 }
 
 /// Both ends of a key, overlapping, and its length: all of a key of up to 32 bytes, and enough of a longer one to find it by.
@@ -177,10 +251,12 @@ struct Slot {
     count: u32, // 0: free
 }
 
-/// Entries by exact name (open addressing, entries of one name side by side), prefixes, and rules by the first byte of the span name.
+/// Entries by exact name (open addressing, entries of one name side by side), those of events, prefixes, and rules by the first byte of the
+/// span name.
 #[derive(Debug)]
 pub struct Table {
-    exact: Vec<Entry>,
+    exact: Vec<Entry>, // those of events after the others
+    events: Vec<Event>,
     slots: Vec<Slot>,
     flat: Vec<Entry>,
     flat_first: [bool; 256],
@@ -202,8 +278,9 @@ pub fn key_hash(key: &[u8]) -> usize {
 impl Table {
     pub fn new(entries: Vec<Entry>, rules: &[Rule]) -> Self {
         let (flat, mut exact): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|entry| matches!(entry.goal, Goal::FlatOutput | Goal::FlatInput));
-        exact.sort_by(|a, b| a.name.cmp(&b.name)); // stable: entries of one name keep their order
+            entries.into_iter().partition(|entry| matches!(entry.goal, Goal::FlatOutput | Goal::FlatInput | Goal::FlatDeclared));
+        exact.sort_by(|a, b| (a.event(), &a.name).cmp(&(b.event(), &b.name))); // stable: entries of one name keep their order
+        let plain = exact.iter().take_while(|entry| entry.event().is_empty()).count();
         let mut flat_first = [false; 256];
         for (byte, known) in flat_first.iter_mut().enumerate() {
             *known = flat.iter().any(|entry| entry.name.first().is_none_or(|first| usize::from(*first) == byte));
@@ -211,8 +288,9 @@ impl Table {
         let rules = (0..=EMPTY_NAME)
             .map(|byte| rules.iter().filter(|rule| rule.prefix.first().is_none_or(|first| usize::from(*first) == byte)).cloned().collect())
             .collect();
-        let slots = Self::slots(&exact);
-        Self { exact, slots, flat, flat_first, rules }
+        let slots = Self::slots(exact.get(..plain).unwrap_or_default());
+        let events = Self::events(&exact, plain);
+        Self { exact, events, slots, flat, flat_first, rules }
     }
 
     fn slots(exact: &[Entry]) -> Vec<Slot> {
@@ -231,6 +309,30 @@ impl Table {
             first += group.len() as u32;
         }
         slots
+    }
+
+    fn events(exact: &[Entry], plain: usize) -> Vec<Event> {
+        let mut first = plain;
+        let groups = exact.get(plain..).unwrap_or_default().chunk_by(|a, b| a.event() == b.event());
+        groups
+            .map(|group| {
+                let name = group.first().map_or(b"".as_slice(), Entry::event).to_vec();
+                first += group.len();
+                Event { name, first: first - group.len(), count: group.len() }
+            })
+            .collect()
+    }
+
+    /// Whether any event tells something.
+    #[inline]
+    pub fn reads_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// The entries of the attributes of an event, with the number of the first.
+    pub fn event(&self, name: &[u8]) -> Option<(usize, &[Entry])> {
+        let event = self.events.iter().find(|event| is_equal(&event.name, name))?;
+        Some((event.first, self.exact.get(event.first..event.first + event.count)?))
     }
 
     /// The entries of `key`, with the number of the first.

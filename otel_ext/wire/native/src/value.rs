@@ -1,17 +1,21 @@
 //! `KeyValue` and `AnyValue`: validated to the bottom, remembered as a byte range.
 
-use crate::reader::{Cursor, FIXED64, LEN, Reason, Result, VARINT, malformed};
+use std::borrow::Cow;
 
-const KEY: u32 = (1 << 3) | LEN;
-const VALUE: u32 = (2 << 3) | LEN;
-const STRING: u32 = (1 << 3) | LEN;
-const BOOL: u32 = (2 << 3) | VARINT;
-const INT: u32 = (3 << 3) | VARINT;
-const DOUBLE: u32 = (4 << 3) | FIXED64;
-const ARRAY: u32 = (5 << 3) | LEN;
-const KVLIST: u32 = (6 << 3) | LEN;
+use crate::places;
+use crate::reader::{Cursor, FIXED64, LEN, Reason, Result, VARINT, malformed};
+use crate::unescape::unescape;
+
+pub const KEY: u32 = (1 << 3) | LEN;
+pub const VALUE: u32 = (2 << 3) | LEN;
+pub const STRING: u32 = (1 << 3) | LEN;
+pub const BOOL: u32 = (2 << 3) | VARINT;
+pub const INT: u32 = (3 << 3) | VARINT;
+pub const DOUBLE: u32 = (4 << 3) | FIXED64;
+pub const ARRAY: u32 = (5 << 3) | LEN;
+pub const KVLIST: u32 = (6 << 3) | LEN;
 const BYTES: u32 = (7 << 3) | LEN;
-const ITEM: u32 = (1 << 3) | LEN; // ArrayValue.values and KeyValueList.values
+pub const ITEM: u32 = (1 << 3) | LEN; // ArrayValue.values and KeyValueList.values
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Member {
@@ -24,13 +28,16 @@ pub enum Member {
     Array,
     KvList,
     Bytes,
+    Json, // an object or array out of a JSON text
 }
 
 /// What an `AnyValue` holds: the last member on the wire. The range is the content of a string or bytes value, else the whole `AnyValue`
-/// (the last one, where a field is repeated and so merged).
+/// (the last one, where a field is repeated and so merged). What was taken out of a JSON text is `String`, `Bool` or `Json`; with `escaped` it
+/// is a string whose escapes are still there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Value {
     pub member: Member,
+    pub escaped: bool,
     pub start: usize,
     pub end: usize,
     pub bits: u64,
@@ -46,6 +53,12 @@ impl Value {
     #[inline]
     pub fn text<'a>(&self, payload: &'a [u8]) -> Option<&'a [u8]> {
         (self.member == Member::String && self.start < self.end).then(|| self.bytes(payload))
+    }
+
+    /// The content without escapes.
+    #[inline]
+    pub fn plain<'a>(&self, payload: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.escaped { Cow::Owned(unescape(self.bytes(payload))) } else { Cow::Borrowed(self.bytes(payload)) }
     }
 }
 
@@ -84,10 +97,10 @@ impl Values<'_> {
             return None;
         };
         let value = match filling(rest)? {
-            [0x0a, rest @ ..] => Value { member: Member::String, start: end - filling(rest)?.len(), end, bits: 0 },
-            [0x18, number @ ..0x80] => Value { member: Member::Int, start: end - 2, end, bits: u64::from(*number) },
+            [0x0a, rest @ ..] => Value { member: Member::String, start: end - filling(rest)?.len(), end, ..Value::default() },
+            [0x18, number @ ..0x80] => Value { member: Member::Int, start: end - 2, end, bits: u64::from(*number), escaped: false },
             [0x18, low @ 0x80..=0xff, high @ ..0x80] => {
-                Value { member: Member::Int, start: end - 3, end, bits: u64::from(low & 0x7f) | u64::from(*high) << 7 }
+                Value { member: Member::Int, start: end - 3, end, bits: u64::from(low & 0x7f) | u64::from(*high) << 7, escaped: false }
             }
             _ => return None,
         };
@@ -114,18 +127,18 @@ impl Values<'_> {
         let mut cursor = Cursor::new(self.payload, start, end);
         while let Some(field) = cursor.next_field()? {
             *value = match field.tag {
-                STRING => Value { member: Member::String, start: field.start, end: field.end, bits: 0 },
-                BYTES => Value { member: Member::Bytes, start: field.start, end: field.end, bits: 0 },
-                BOOL => Value { member: Member::Bool, start, end, bits: field.value },
-                INT => Value { member: Member::Int, start, end, bits: field.value },
-                DOUBLE => Value { member: Member::Double, start, end, bits: field.value },
+                STRING => Value { member: Member::String, start: field.start, end: field.end, ..Value::default() },
+                BYTES => Value { member: Member::Bytes, start: field.start, end: field.end, ..Value::default() },
+                BOOL => Value { member: Member::Bool, start, end, bits: field.value, escaped: false },
+                INT => Value { member: Member::Int, start, end, bits: field.value, escaped: false },
+                DOUBLE => Value { member: Member::Double, start, end, bits: field.value, escaped: false },
                 ARRAY => {
                     self.items(field.start, field.end, depth + 1, false)?;
-                    Value { member: Member::Array, start, end, bits: 0 }
+                    Value { member: Member::Array, start, end, ..Value::default() }
                 }
                 KVLIST => {
                     self.items(field.start, field.end, depth + 1, true)?;
-                    Value { member: Member::KvList, start, end, bits: 0 }
+                    Value { member: Member::KvList, start, end, ..Value::default() }
                 }
                 _ => continue,
             };
@@ -152,8 +165,17 @@ impl Values<'_> {
         Ok(())
     }
 
-    /// The strings of the last array of the `AnyValue` in `value`; items that are no strings are left out.
-    pub fn strings(&self, value: &Value) -> Result<Vec<Value>> {
+    /// The strings of the last array in `value`, also of one in JSON; items that are no strings are left out.
+    pub fn strings(&self, value: &Value) -> Vec<Vec<u8>> {
+        if value.member == Member::Json {
+            return places::strings_in(value.bytes(self.payload));
+        }
+        // Read before as part of the span, so it cannot fail now.
+        let strings = self.string_values(value).unwrap_or_default();
+        strings.iter().map(|one| one.bytes(self.payload).to_vec()).collect()
+    }
+
+    fn string_values(&self, value: &Value) -> Result<Vec<Value>> {
         let mut strings = Vec::new();
         let mut cursor = Cursor::new(self.payload, value.start, value.end);
         while let Some(field) = cursor.next_field()? {
@@ -268,7 +290,7 @@ mod tests {
     #[test]
     fn numbers_from_text() {
         let text = b"12345678901234567890123";
-        let value = Value { member: Member::String, start: 0, end: text.len(), bits: 0 };
+        let value = Value { member: Member::String, end: text.len(), ..Value::default() };
         assert_eq!(tokens(&value, text), Some(i32::MAX));
         assert_eq!(amount(&Value { end: 3, ..value }, b"1.5"), Some(1.5));
         assert_eq!(amount(&Value { end: 3, ..value }, b"inf"), None);

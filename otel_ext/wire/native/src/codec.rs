@@ -1,0 +1,162 @@
+//! What steers a scan, and what comes out of one: a whole payload's columns, or one span that is still in memory.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use memchr::memmem::Finder;
+
+use crate::evaluate::Scratch;
+use crate::markers::Markers;
+use crate::messages::GUARDS;
+use crate::names::{Names, Seeded};
+use crate::prints::Claims;
+use crate::reader::{Reason, Result, malformed};
+use crate::rows::{self, Span, Step};
+use crate::scan::{Head, Scanner};
+use crate::table::{Limits, Table};
+use crate::value::{Value, Values};
+
+/// What steers a scan, and the names it has seen.
+pub struct Codec {
+    pub table: Table,
+    pub limits: Limits,
+    pub markers: Markers,
+    pub claims: Claims,
+    pub answered: [Finder<'static>; GUARDS.len()], // one of them is in every answer
+    pub enveloped: [Finder<'static>; 2],           // one of them is in every envelope that tells something
+    names: Mutex<Names>,
+    seed: Seeded,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Text {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// The columns, as the bytes that Python gets.
+#[derive(Debug, Default)]
+pub struct Columns {
+    pub spans: Vec<u8>,
+    pub steps: Vec<u8>,
+    pub step_rows: Vec<u8>,
+    pub groups: Vec<u8>,
+    pub requests: Vec<u8>,
+    pub answers: Vec<u8>,
+    pub declared: Vec<u8>,
+    pub scopes: Vec<u8>,
+    pub trace_ids: Vec<[u8; 16]>,
+    pub texts: Vec<(u32, i32, Text)>,
+    pub overflow: u64,
+}
+
+impl Codec {
+    pub fn new(table: Table, limits: Limits, markers: Vec<Vec<u8>>, claims: &[Vec<u8>]) -> Self {
+        let names = Mutex::new(Names::new(limits.names_max, limits.name_bytes_max));
+        let enveloped = [b"tool_call_id".as_slice(), br#"rror""#].map(Finder::new);
+        Self {
+            table,
+            limits,
+            markers: Markers::new(markers),
+            claims: Claims::new(claims),
+            answered: GUARDS.map(Finder::new),
+            enveloped,
+            names,
+            seed: Seeded::default(),
+        }
+    }
+
+    pub fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The columns of `payload`.
+    pub fn scan(&self, payload: &[u8]) -> Result<Columns> {
+        if u32::try_from(payload.len()).is_err() {
+            return malformed(Reason::Size(payload.len()), 0);
+        }
+        let names = &mut self.names();
+        let known = names.count();
+        if let Some(columns) = self.read(payload, names, false)? {
+            return Ok(columns);
+        }
+        names.truncate(known); // so that they are numbered in the order of the second reading
+        Ok(self.read(payload, names, true)?.unwrap_or_default())
+    }
+
+    fn scanner<'a>(&'a self, payload: &'a [u8], names: &'a mut Names, careful: bool) -> Scanner<'a> {
+        Scanner {
+            payload,
+            codec: self,
+            names,
+            careful,
+            misplaced: false,
+            alone: false,
+            values: Values { payload, depth_max: self.limits.depth_max },
+            columns: Columns::default(),
+            scratch: Scratch::default(),
+            traces: HashMap::with_hasher(self.seed),
+            last_trace: ([0; 16], 0),
+            steps: Vec::new(),
+            calls: Vec::new(),
+            row: 0,
+            service: b"",
+            scope: b"",
+        }
+    }
+
+    /// One span that is still in memory, with the step that it is: its attributes are ranges of `payload`, keys and values. None for no step.
+    ///
+    /// No columns of spans, steps and groups, for which nobody asks: what one span asked for and was answered alone.
+    pub fn scan_one(&self, payload: &[u8], attributes: &[(Range<usize>, Value)], own: &Own<'_>) -> Option<One> {
+        if own.span_id == 0 {
+            return None;
+        }
+        let names = &mut self.names();
+        let mut scanner = self.scanner(payload, names, true);
+        (scanner.scope, scanner.service, scanner.alone) = (own.scope, own.service, true);
+        for (key, value) in attributes {
+            scanner.scratch.attribute(&self.table, payload, own.scope, payload.get(key.clone()).unwrap_or_default(), *value);
+        }
+        let mut span = Span { span_id: own.span_id, start: own.start, end: own.end, status: own.status, ..Span::default() };
+        scanner.evaluate(&mut span, &Head { trace_id: &[1; 16], span_id: b"", parent_id: b"", name: own.name });
+        let step = span.step(0)?;
+        let mut columns = scanner.columns;
+        if !(columns.requests.is_empty() && columns.answers.is_empty()) {
+            rows::settle(&span.pack(), &[step], &mut columns.requests, &mut columns.answers);
+        }
+        Some(One { span, step, requests: columns.requests, answers: columns.answers, texts: columns.texts })
+    }
+
+    /// The columns; None where that needs more care.
+    fn read(&self, payload: &[u8], names: &mut Names, careful: bool) -> Result<Option<Columns>> {
+        let mut scanner = self.scanner(payload, names, careful);
+        scanner.columns.spans.reserve(payload.len() / 2);
+        let outcome = scanner.request();
+        if !careful && (scanner.misplaced || outcome.is_err()) {
+            return Ok(None);
+        }
+        outcome.map(|()| Some(scanner.finish()))
+    }
+}
+
+/// What was read of one span in memory.
+pub struct One {
+    pub span: Span,
+    pub step: Step,
+    pub requests: Vec<u8>,
+    pub answers: Vec<u8>,
+    pub texts: Vec<(u32, i32, Text)>,
+}
+
+/// What a span in memory says of itself, but for its trace: which one is the caller's business.
+pub struct Own<'a> {
+    pub name: &'a [u8],
+    pub scope: &'a [u8],
+    pub service: &'a [u8],
+    pub span_id: u64,
+    pub start: u64,
+    pub end: u64,
+    pub status: u8,
+}
