@@ -41,7 +41,11 @@ def test_every_command_is_documented() -> None:
     assert set(re.findall(r"(?:`|^)otel-ext ([a-z-]+)", written, re.MULTILINE)) == set(known)
 
 
-CONFIGURATIONS = [text for page in [ROOT / "README.md", ROOT / "docs" / "prices.md"] for text in blocks(page.read_text(), "yaml")]
+CONFIGURATIONS = [
+    text
+    for page in [ROOT / "README.md", ROOT / "docs" / "prices.md", ROOT / "docs" / "rules.md"]
+    for text in blocks(page.read_text(), "yaml")
+]
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS)
@@ -104,14 +108,18 @@ def test_metric_names_are_those_promised() -> None:
     }
 
 
-@pytest.mark.parametrize("text", [README, IN_PROCESS])
-def test_the_five_lines_run(text: str) -> None:
-    """The first Python example works as it stands."""
-    done = subprocess.run([sys.executable, "-c", blocks(text, "python")[0]], capture_output=True, text=True, cwd=ROOT, check=False)
+RULES = (ROOT / "docs" / "rules.md").read_text()
+EXAMPLES = [*blocks(README, "python"), blocks(IN_PROCESS, "python")[0], *blocks(RULES, "python")]
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_examples_run(text: str) -> None:
+    """The Python examples work as they stand."""
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/in-process.md", "DECISIONS.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/in-process.md", "docs/rules.md", "DECISIONS.md"])
 def test_links_lead_somewhere(name: str) -> None:
     """Every relative link is a file."""
     page = ROOT / name
