@@ -202,11 +202,10 @@ def agents_and_tools() -> Any:
         number("Loops", "Findings about loops in this range.", f'{found(f"""{AGENT}, type="loop" """.strip())} or vector(0)', bad_from=1),
         lines(
             "Tool calls a second",
-            "By tool; each dot leads to a call.",
+            "By tool.",
             [Ask(rate(calls, CALLED, "tool"), "{{tool}}")],
             "reqps",
             stacked=True,
-            exemplars=True,
         ),
         lines(
             "Failed share by tool",
