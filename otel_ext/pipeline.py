@@ -171,7 +171,7 @@ class Pipeline:
         for row in np.flatnonzero(spans["flags"] & _CLAIM).tolist():
             trace, end, at, size, kind = spans[["trace", "end", "output_at", "output_value_len", "kind"]][row].item()
             said = read(texts_of(batch.payload[at : at + size]), end)
-            if said.claims or said.denied or said.written:
+            if said.matters:
                 batch.said.setdefault(trace, []).append(Text(said, kind == StepKind.AGENT))
 
     def _take_steps(self, batch: _Batch) -> None:

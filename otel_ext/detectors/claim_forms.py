@@ -24,16 +24,11 @@ def _forms() -> tuple[dict[str, str], dict[str, str]]:
 
 BASES, PAST = _forms()
 
-# Every claim that `claims` finds has one of these words in it, in lower case: what lets a scanner leave other texts alone.
-# "arguments" and the words of UNDERWAY are for what `read` finds besides.
-CLAIM_WORDS: Final = (
-    frozenset(PAST)
-    | words.LIGHT
-    | (words.PARTICLE_VERBS - {"turn", "switch"})
-    | words.HANDOFF_WORDS
-    | words.UNDERWAY.keys()
-    | {"arguments"}
-)
+# Every claim that `claims` finds has one of these words in it, in lower case.
+PAST_WORDS: Final = frozenset({*PAST, *words.LIGHT, *(words.PARTICLE_VERBS - {"turn", "switch"}), *words.HANDOFF_WORDS})
+# What `read` finds besides: deeds under way, calls written out ("arguments"), corrections. `wire.words` has the same list, which lets a
+# scanner leave other texts alone.
+CLAIM_WORDS: Final = PAST_WORDS | words.UNDERWAY.keys() | words.CORRECTING | {"arguments"}
 
 
 def things_of(phrase: str) -> frozenset[str]:

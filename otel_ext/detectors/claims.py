@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from otel_ext.detectors import claim_words as words
-from otel_ext.detectors.claim_forms import BASES, CLAIM_WORDS, PAST, things_of
+from otel_ext.detectors.claim_forms import BASES, PAST, PAST_WORDS, things_of
 from otel_ext.detectors.claim_frames import Frame, frame_of
 
 NEAR: Final = 60  # characters before a verb that hold its auxiliaries
@@ -53,8 +53,11 @@ class Said(NamedTuple):
     written: tuple[str, ...] = ()  # names of tools whose call is written out in the text
     underway: tuple[Claim, ...] = ()  # what the agent says to be at: "I am processing your refund"
 
+    @property
+    def matters(self) -> bool:
+        """There is something in it that `unbacked` looks at."""
+        return bool(self.claims or self.denied or self.written or self.underway)
 
-_PAST_WORDS: Final = CLAIM_WORDS - words.UNDERWAY.keys() - {"arguments"}
 
 _WORD: Final = re.compile(r"[a-z]+")
 _END: Final = re.compile(r"[.!?]+(?=[\s\"')\]]|$)|\n")
@@ -129,7 +132,7 @@ def denials(text: str) -> frozenset[str]:
 
 
 def _claims(plain: str, found: list[str]) -> tuple[Claim, ...]:
-    verbs = _PAST_WORDS.intersection(found)
+    verbs = PAST_WORDS.intersection(found)
     places = sorted((at, verb) for verb in verbs for at in _places(plain, verb))[:VERBS]
     if not any(_may_claim(plain, verb, at) for at, verb in places):
         return ()

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+
+def _words(listed: str) -> tuple[str, ...]:
+    return tuple(listed.split())
+
+
 # Lower-case bytes; an answer that has one of them in its first 256 is a refusal: the tool does not exist, or was not let run.
 REFUSAL_MARKERS: Final = (
     b"error: tool",
@@ -20,8 +25,18 @@ REFUSAL_MARKERS: Final = (
 )
 
 # Lower-case ASCII words; a text with one of them may claim that something was done. Letters and digits only.
-CLAIM_WORDS: Final = (
-    *("booked", "cancelled", "canceled", "refunded", "sent", "updated", "changed", "processed", "completed", "successfully", "issued"),
-    *("exchanged", "returned", "modified", "scheduled", "created", "deleted", "removed", "added", "transferred", "submitted", "confirmed"),
-    *("paid", "placed", "upgraded", "done"),
+CLAIM_WORDS: Final = _words(
+    "activated added adjusted amended apologise apologize appended applied approved archived arguments arranged assigned attached "
+    "blocked booked bought canceled canceling cancelled cancelling changed charged cleared closed committed complete completed "
+    "completing configured confirmed connected corrected couldn created credited deactivated decreased deleted denied deployed "
+    "deposited disabled disconnected dispatched disputed downgraded edited emailed enabled enrolled erased escalated exchanged "
+    "executed exported extended failed filed finalised finalising finalized finalizing forwarded froze frozen generated granted "
+    "imported incorrect increased initiated initiating inserted installed invited issued issuing locked logged lowered made mailed "
+    "merged messaged misinformation misspoke mistake mistaken modified moved notified opened ordered paid patched paused performed "
+    "placed placing posted postponed premature processed processing published purchased purged pushed raised reactivated "
+    "reassigned rebooked rebooking rebooted recorded redeemed reduced refilled refunded refunding registered reimbursed rejected "
+    "removed renamed renewed replaced replied reported requested rerouted rescheduled reserved reset resolved restarted restored "
+    "resumed returned revoked rotated saved scaled scheduled sent set started stopped submitted submitting subscribed suspended "
+    "swapped switched terminated transferred turned unable unblocked unfrozen uninstalled unlocked unsubscribed updated upgraded "
+    "uploaded voided waived wired withdrawn withdrew written wrote"
 )

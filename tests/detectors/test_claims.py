@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from otel_ext.detectors.claim_check import Call, Effect, effect, matches, unbacked
 from otel_ext.detectors.claim_forms import CLAIM_WORDS
 from otel_ext.detectors.claims import VERBS, Claim, Said, claims, denials, read
+from otel_ext.wire import words as wire_words
+from tests.detectors.claim_messages import MESSAGES
 from tests.detectors.claim_sentences import LATER, ROWS, Row
 from tests.measure_claims import runs, score, wanted
 
@@ -25,6 +27,12 @@ MISSED = {
     "Your flight is booked!",  # a state: it may have been booked last week
     "I've marked the task as done.",
     "The task has been completed.",
+}
+
+MISSED_MESSAGES = {
+    "Done! The front door is now locked and the thermostat has been set to 19°C.",  # what a thermostat sets is a temperature
+    "All tests pass. I've committed the changes and opened a pull request: #88.",
+    "I've written the new config to config.yaml.",
 }
 
 
@@ -47,6 +55,16 @@ def test_a_successful_call_of_the_tool_backs_the_claim_and_a_failed_one_does_not
 def test_every_claim_has_one_of_the_words_that_a_scanner_looks_for(row: Row) -> None:
     for claim in claims(row.text):
         assert any(row.text.lower().startswith(word, claim.at) for word in CLAIM_WORDS)
+
+
+@pytest.mark.parametrize(("text", "known", "calls", "wanted"), MESSAGES)
+def test_a_message_is_held_against_the_calls_before_it(text: str, known: list[str], calls: list[str], wanted: bool) -> None:
+    found = unbacked([read(text, 5)], [Call(call.rstrip("!"), call.endswith("!"), 1) for call in calls], known)
+    assert bool(found) == (wanted and text not in MISSED_MESSAGES)
+
+
+def test_the_scanner_looks_for_the_same_words() -> None:
+    assert set(wire_words.CLAIM_WORDS) == CLAIM_WORDS
 
 
 def test_words_are_single_and_lower_case() -> None:
