@@ -52,7 +52,7 @@ class Observation:
     status_message: str
     model: str
     environment: str
-    usage: Mapping[str, int] = field(default_factory=dict)
+    usage: Mapping[str, float] = field(default_factory=dict)
     cost: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     input: Any = None
@@ -134,9 +134,10 @@ def observation(raw: Raw) -> Observation:
         end=_time(raw, "endTime"),
         level=_text(raw, "level"),
         status_message=_text(raw, "statusMessage"),
-        model=_text(raw, "model"),
+        # v2 routes of 4.16 say `providedModelName`, later ones `model`, as v1 routes do.
+        model=_text(raw, "model") or _text(raw, "providedModelName"),
         environment=_text(raw, "environment"),
-        usage={key: value for key, value in _mapping(raw, "usageDetails").items() if isinstance(value, int)},
+        usage={key: value for key, value in _mapping(raw, "usageDetails").items() if isinstance(value, int | float)},
         cost=next((float(raw[key]) for key in _COST_KEYS if isinstance(raw.get(key), int | float)), None),
         metadata=_mapping(raw, "metadata"),
         input=raw.get("input"),

@@ -24,12 +24,12 @@ PUBLIC = "/api/public"
 PROJECT = {"id": "project-1", "name": "shop", "organization": {"id": "org-1", "name": "acme"}, "metadata": {}}
 # Section 6: the groups of `fields`; core is always there.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "core": ("id", "traceId", "startTime", "endTime", "projectId", "parentObservationId", "type", "isRootObservation"),
-    "basic": ("name", "level", "statusMessage", "version", "environment", "public", "userId", "sessionId"),
+    "core": ("id", "traceId", "startTime", "endTime", "projectId", "parentObservationId", "type"),
+    "basic": ("name", "level", "statusMessage", "version", "environment", "public", "userId", "sessionId", "isRootObservation"),
     "time": ("completionStartTime", "createdAt", "updatedAt"),
     "io": ("input", "output"),
     "metadata": ("metadata",),
-    "model": ("model", "internalModelId", "modelParameters"),
+    "model": ("providedModelName", "model", "internalModelId", "modelParameters"),
     "usage": ("usageDetails", "costDetails", "totalCost"),
     "prompt": (), "metrics": (), "trace_context": (),
 }  # fmt: skip
@@ -66,6 +66,7 @@ class ReadApi:
     authorize: Callable[[web.Request], object]
     generation: str = "v4"
     version: str = ""
+    model_key: str = "providedModelName"  # of 4.16's v2 route; "model" of later ones
     blind: int = 0
     models: list[dict[str, Any]] = field(default_factory=list)
     refuse: set[str] = field(default_factory=set)  # names of models that are not taken
@@ -140,14 +141,16 @@ class ReadApi:
     async def _observations_v2(self, request: web.Request) -> dict[str, Any]:
         limit = _number(request, "limit", 50, 0, 1_000)
         groups = request.query.get("fields", "core,basic").split(",")
-        if unknown := set(groups) - GROUPS.keys():
-            raise Refusal(400, {"message": "Invalid request data", "error": [{"path": ["fields"], "message": f"{sorted(unknown)}"}]})
-        keys = {key for group in ("core", *groups) for key in GROUPS[group]}
+        # PAT/observations: groups that are not known are left out.
+        keys = {key for group in ("core", *groups) for key in GROUPS.get(group, ())}
         found = sorted(self._filtered(request), key=lambda each: str(each["startTime"]), reverse=True)
         page, cursor = _after_cursor(found, request.query.get("cursor"), limit)
         # Input and output are raw strings here, whatever they were.
-        rows = [{key: _as_text(key, value) for key, value in each.items() if key in keys} for each in page]
+        rows = [{self._renamed(key): _as_text(key, value) for key, value in each.items() if key in keys} for each in page]
         return {"data": rows, "meta": {"cursor": cursor} if cursor else {}}
+
+    def _renamed(self, key: str) -> str:
+        return self.model_key if key == "model" else key
 
     async def _observations_v1(self, request: web.Request) -> dict[str, Any]:
         return _page(request, [_older(each) for each in self._filtered(request)])

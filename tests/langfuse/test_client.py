@@ -94,6 +94,13 @@ async def test_a_trace_is_the_same_from_either_generation(server: LangfuseDouble
     assert 0.3 < (call.end - call.start).total_seconds() < 0.5
 
 
+async def test_a_model_is_found_by_its_later_name_too(server: LangfuseDouble, api: Api) -> None:
+    """Servers after 4.16 say `model`."""
+    server.read.model_key = "model"
+    await store(server, samples.healthy(TRACE, START))
+    assert {each.model async for each in api.observations(type="GENERATION")} == {"gpt-4o"}
+
+
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_a_trace_that_is_not_stored_is_none(server: LangfuseDouble, api: Api, generation: str) -> None:
     """Not (yet): no error."""
