@@ -15,6 +15,8 @@ from otel_ext.prices import PriceTable
 
 NS_PER_S: Final = 1_000_000_000
 CLOSE_EVERY_S: Final = 1.0
+YOUNG_MAX: Final = 8_192  # traces
+_NONE: Final = np.empty(0)
 _UNKNOWN_MODEL, _NO_TOKENS = 0, 1
 _REASONS: Final = ("unknown_model", "no_tokens")
 
@@ -88,13 +90,11 @@ class TraceCosts:
     def __init__(self, traces_max: int, idle_s: float) -> None:
         self._traces_max = traces_max
         self._idle_s = idle_s
-        self._low = np.empty(0, "u8")  # ascending
-        self._high = np.empty(0, "u8")
-        self._dollars = np.empty(0, "f4")
-        self._seen_s = np.empty(0, "u4")
+        # Where new ones go, and where they are moved to together: an insertion copies the whole table.
+        self._young, self._old = _Table(), _Table()
 
     def __len__(self) -> int:
-        return len(self._low)
+        return len(self._young) + len(self._old)
 
     def add(self, ids: bytes, index: np.ndarray, dollars: np.ndarray, times_s: np.ndarray) -> None:
         """Add *dollars* to the traces at *index* of *ids* (16 bytes each), seen at *times_s*, which ascend."""
@@ -103,34 +103,60 @@ class TraceCosts:
         seen = np.flatnonzero(last_s)
         halves = np.frombuffer(ids, ">u8").reshape(-1, 2)[seen].astype("u8")
         low, first, of = np.unique(halves[:, 1], return_index=True, return_inverse=True)
-        sums = np.bincount(of.ravel(), by_index[seen], minlength=len(low))
         seen_s = np.zeros(len(low), "u4")
         seen_s[of.ravel()] = last_s[seen]
-        at = np.searchsorted(self._low, low)
-        known = np.zeros(len(low), np.bool_)
-        inside = at < len(self._low)
-        known[inside] = self._low[at[inside]] == low[inside]
-        self._dollars[at[known]] += sums[known].astype("f4")
-        self._seen_s[at[known]] = seen_s[known]
-        self._insert(at[~known], low[~known], halves[first[~known], 0], sums[~known], seen_s[~known])
-
-    def _insert(self, at: np.ndarray, low: np.ndarray, high: np.ndarray, sums: np.ndarray, seen_s: np.ndarray) -> None:
-        if len(at):
-            self._low = np.insert(self._low, at, low)
-            self._high = np.insert(self._high, at, high)
-            self._dollars = np.insert(self._dollars, at, sums.astype("f4"))
-            self._seen_s = np.insert(self._seen_s, at, seen_s)
+        sums = np.bincount(of.ravel(), by_index[seen], minlength=len(low)).astype("f4")
+        fresh = self._young.update(self._old.update(_Table(low, halves[first, 0], sums, seen_s)))
+        self._young.insert(fresh)
+        if len(self._young) > YOUNG_MAX:
+            self._old.insert(self._young)
+            self._young = _Table()
 
     def close(self, now_s: float) -> tuple[bytes, np.ndarray]:
         """Take out the traces that are over: their ids, joined, and their dollars (f8)."""
-        over = self._seen_s.astype("f8") + self._idle_s <= now_s
-        if (left := len(over) - int(np.count_nonzero(over))) > self._traces_max:
-            over[np.argsort(np.where(over, np.iinfo("u4").max, self._seen_s), kind="stable")[: left - self._traces_max]] = True
-        ids = np.stack([self._high[over], self._low[over]], axis=1).astype(">u8").tobytes()
-        dollars = self._dollars[over].astype("f8")
-        if over.any():
-            keep = ~over
-            self._low, self._high, self._dollars, self._seen_s = (
-                column[keep] for column in (self._low, self._high, self._dollars, self._seen_s)
-            )
-        return ids, dollars
+        last_s = now_s - self._idle_s
+        if (excess := len(self) - self._traces_max) > 0:
+            seen_s = np.concatenate([self._young.seen_s, self._old.seen_s])
+            last_s = max(last_s, float(np.partition(seen_s, excess - 1)[excess - 1]))
+        closed = [table.take(table.seen_s <= last_s) for table in (self._young, self._old)]
+        high, low = (np.concatenate([getattr(table, half) for table in closed]) for half in ("high", "low"))
+        dollars = np.concatenate([table.dollars for table in closed]).astype("f8")
+        return np.stack([high, low], axis=1).astype(">u8").tobytes(), dollars
+
+
+class _Table:
+    """Columns in ascending order of `low`, which is unique."""
+
+    __slots__ = ("dollars", "high", "low", "seen_s")
+
+    def __init__(self, low: np.ndarray = _NONE, high: np.ndarray = _NONE, dollars: np.ndarray = _NONE, seen_s: np.ndarray = _NONE) -> None:
+        self.low, self.high = low.astype("u8", copy=False), high.astype("u8", copy=False)
+        self.dollars, self.seen_s = dollars.astype("f4", copy=False), seen_s.astype("u4", copy=False)
+
+    def __len__(self) -> int:
+        return len(self.low)
+
+    def update(self, more: _Table) -> _Table:
+        """Add the rows of *more* that are known here; the others."""
+        at = np.searchsorted(self.low, more.low)
+        known = np.zeros(len(more), np.bool_)
+        inside = at < len(self)
+        known[inside] = self.low[at[inside]] == more.low[inside]
+        self.dollars[at[known]] += more.dollars[known]
+        self.seen_s[at[known]] = more.seen_s[known]
+        return more.take(~known) if known.any() else more
+
+    def insert(self, more: _Table) -> None:
+        """Add rows that are not known here."""
+        if len(more):
+            at = np.searchsorted(self.low, more.low)
+            for column in self.__slots__:
+                setattr(self, column, np.insert(getattr(self, column), at, getattr(more, column)))
+
+    def take(self, rows: np.ndarray) -> _Table:
+        """Take out *rows* (bool)."""
+        taken = _Table(*(getattr(self, column)[rows] for column in ("low", "high", "dollars", "seen_s")))
+        if rows.any():
+            for column in self.__slots__:
+                setattr(self, column, getattr(self, column)[~rows])
+        return taken

@@ -116,9 +116,16 @@ def test_the_longest_quiet_traces_close_first_when_there_are_too_many() -> None:
     assert values(numbers)["otel_ext_trace_cost_dollars_count", ""] == 2
 
 
-@given(st.lists(st.lists(st.tuples(st.integers(0, 4), st.floats(0, 8, width=16)), min_size=1, max_size=8), max_size=8))
-def test_trace_costs_are_sums_whatever_the_batches(batches: list[list[tuple[int, float]]]) -> None:
-    """Each trace once, with all that was added to it."""
+@pytest.mark.parametrize("young_max", [0, 2, 8_192])
+@given(batches=st.lists(st.lists(st.tuples(st.integers(0, 4), st.floats(0, 8, width=16)), min_size=1, max_size=8), max_size=8))
+def test_trace_costs_are_sums_whatever_the_batches(young_max: int, batches: list[list[tuple[int, float]]]) -> None:
+    """Each trace once, with all that was added to it, wherever it is kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("otel_ext.exporters.costs.YOUNG_MAX", young_max)
+        _check_sums(batches)
+
+
+def _check_sums(batches: list[list[tuple[int, float]]]) -> None:
     held = TraceCosts(100, 10)
     expected: dict[bytes, float] = {}
     for batch in batches:
