@@ -163,9 +163,11 @@ def _scan(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from otel_ext.configadvice import advice
     from otel_ext.pricelist import price_list
+    from otel_ext.ruleload import load_rules
 
     loaded = _loaded(arguments.file)
     price_list(loaded.settings.prices)
+    load_rules(loaded.settings.detect.rules)
     unwise = advice(loaded, lambda path: Path(path).is_file())
     for each in unwise:
         print(f"warning: {each}", file=sys.stderr)

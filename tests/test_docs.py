@@ -119,7 +119,7 @@ def test_examples_run(text: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/in-process.md", "docs/rules.md", "DECISIONS.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/in-process.md", "docs/rules.md", "docs/grafana.md", "DECISIONS.md"])
 def test_links_lead_somewhere(name: str) -> None:
     """Every relative link is a file."""
     page = ROOT / name

@@ -206,6 +206,15 @@ def test_check_config_warns_of_what_is_unwise(tmp_path: Path) -> None:
     assert command("check-config", "--strict", str(file)).returncode == 2
 
 
+def test_check_config_finds_a_rule_that_cannot_be_imported(tmp_path: Path) -> None:
+    """`serve` would not start with it."""
+    file = tmp_path / "c.yaml"
+    file.write_text("detect: {rules: ['nowhere.to:Befound']}")
+    done = command("check-config", str(file))
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"detect.rules: nowhere.to:Befound: cannot be imported")
+
+
 @pytest.mark.parametrize("place", STARTERS)
 def test_init_writes_a_configuration_without_faults_or_warnings(tmp_path: Path, place: str) -> None:
     """Once the variables that it names without a default are set; a file that is there is left alone."""
