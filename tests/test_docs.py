@@ -62,7 +62,7 @@ def test_configurations_serve(text: str, tmp_path: Path) -> None:
     config = tmp_path / "otel-ext.yaml"
     config.write_text(free + text)
     command = [sys.executable, "-m", "otel_ext", "serve", "--config", str(config)]
-    serving = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**KEYS, "PYTHONPATH": str(ROOT)})
+    serving = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**KEYS, "PYTHONPATH": str(ROOT)}, cwd=tmp_path)
     assert serving.stderr is not None
     assert "OTLP/gRPC" in serving.stderr.readline()
     time.sleep(0.2)
