@@ -228,7 +228,7 @@ class Processor(SpanProcessor):
                 self._identify(span, trace, trace_id, _OTHER)
             return _NO_FINDINGS
         stats.steps += 1
-        kind, name, packed, _, _, requests, answers, _, _ = single
+        kind, name, packed, _, _, requests, answers, _, _, _ = single
         judged = self._judge(
             trace_id, span_id, packed, asked(requests, packed) if requests else (), answered(answers) if answers else (), single
         )

@@ -14,7 +14,7 @@ from otel_ext.ledger import Answer, request_of
 from otel_ext.model import StepKind
 from otel_ext.tracebook import ROW
 from otel_ext.wire import Codec
-from otel_ext.wire.memory import Single
+from otel_ext.wire.memory import Events, More, Single
 from otel_ext.wire.names import fold
 from otel_ext.wire.table import Field
 
@@ -28,6 +28,7 @@ _ANSWERS: Final = struct.Struct("<I?xxxQ")
 
 # A span with none of these keys and none of these names is no step, whatever else it carries.
 _KNOWN: Final = frozenset(key.name for key in KEYS if key.field is not Field.MARK and key.name != semconv.LANGFUSE_TRACE_ID)
+_EVENTS: Final = frozenset(key.event for key in KEYS if key.event)
 _COMMON: Final = "gen_ai.operation.name"  # looked for first: most steps have it
 _NAMED: Final = tuple(rule.prefix for rule in RULES if not rule.kinds or StepKind.OTHER in rule.kinds)
 
@@ -43,6 +44,7 @@ class Reading(NamedTuple):
     requests: Sequence[Request]
     answers: Sequence[Answer]
     texts: Sequence[tuple[int, str | list[str]]]
+    more: More | None = None  # user, an output that may claim something, declared tools
 
     @property
     def step(self) -> Step:
@@ -76,6 +78,7 @@ class Reader:
         scope, scope_name = self._scope
         if span._instrumentation_scope is not scope:
             scope_name = self._learn_scope(span._instrumentation_scope)
+        parent, events = span._parent, span._events
         return self._span(
             name,
             scope_name,
@@ -86,6 +89,10 @@ class Reader:
             span._status._status_code._value_,
             attributes,
             inputs,
+            parent.span_id if parent is not None else 0,
+            span._kind._value_ + 1,  # OTLP has 0 for none
+            _dropped(span._attributes) or _dropped(events),
+            _read(events) if _EVENTS and events else (),
         )
 
     def _learn_resource(self, resource: Any) -> bytes:
@@ -99,11 +106,22 @@ class Reader:
         return name
 
 
+def _dropped(held: Any) -> bool:
+    """Whether a container of the SDK had to let go of something."""
+    return getattr(held, "dropped", 0) > 0
+
+
+def _read(events: Sequence[Any]) -> Events:
+    """The events that a key names."""
+    return [(event.name, dict(event.attributes or ())) for event in events if event.name in _EVENTS]
+
+
 def reading_of(single: Single) -> Reading:
     """What the codec read, with requests and answers."""
-    kind, name, packed, agent, service, requests, answers, conversation, texts = single
+    kind, name, packed, agent, service, requests, answers, conversation, texts, more = single
     asked_for = asked(requests, packed) if requests else ()
-    return Reading(kind, name, packed, (agent, service), conversation or "", asked_for, answered(answers) if answers else (), texts or ())
+    told = answered(answers) if answers else ()
+    return Reading(kind, name, packed, (agent, service), conversation or "", asked_for, told, texts or (), more)
 
 
 def asked(packed: bytes, model: bytes) -> Sequence[Request]:

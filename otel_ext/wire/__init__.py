@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from otel_ext.wire.memory import Single
+from otel_ext.wire.memory import Events, Single
 from otel_ext.wire.pure import PureCodec
 from otel_ext.wire.table import Column, Key, Limits, NameRule, Scan
 
@@ -43,9 +43,17 @@ class ReadSpan(Protocol):
         status: int,
         attributes: dict[str, object],
         inputs: bool,
+        parent_id: int = 0,
+        kind: int = 0,
+        cut: bool = False,
+        events: Events = (),
         /,
     ) -> Single | None:
-        """The step that the span is, the calls it asked for, and with *inputs* the answers it was given; None where it is no step."""
+        """The step that the span is, the calls it asked for, and with *inputs* the answers it was given; None where it is no step.
+
+        *parent_id* 0 is a root; *kind* is OTLP's Span.kind (2: server); *cut* says that attributes or events were dropped; of *events* only
+        those that a key names need be given (attributes as a dict).
+        """
         ...
 
 

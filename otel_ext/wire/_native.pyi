@@ -5,6 +5,8 @@ Packed rows are those of `otel_ext.wire.table`, little-endian.
 
 from collections.abc import Sequence
 
+from otel_ext.wire.memory import Events, Single
+
 Narrow = tuple[bytes, bytes, list[bytes | int] | None, tuple[bytes, bytes] | None]  # scope, event, path, between
 
 class Malformed(ValueError):
@@ -37,8 +39,12 @@ class Codec:
         status: int,
         attributes: dict[str, object],
         inputs: bool,
+        parent_id: int = 0,
+        kind: int = 0,
+        cut: bool = False,
+        events: Events = (),
         /,
-    ) -> tuple[int, int, bytes, int, int, bytes | None, bytes | None, str | None, list[tuple[int, str | list[str]]] | None] | None:
+    ) -> Single | None:
         """One span in memory, see `otel_ext.wire.memory.Single`; None where it is no step."""
 
     def name(self, number: int) -> str:

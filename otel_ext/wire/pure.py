@@ -20,7 +20,7 @@ from otel_ext.wire.columns import build, packed, packed_columns
 from otel_ext.wire.doubles import Made, single
 from otel_ext.wire.evaluate import Evaluation
 from otel_ext.wire.fields import FIXED32, FIXED64, VARINT, tag
-from otel_ext.wire.memory import Known, Single, request
+from otel_ext.wire.memory import Events, Known, More, Single, request
 from otel_ext.wire.names import Names, fold
 from otel_ext.wire.prints import pair
 from otel_ext.wire.reader import Piece, Values, pieces
@@ -99,22 +99,25 @@ class PureCodec:
         status: int,
         attributes: dict[str, object],
         inputs: bool,
+        parent_id: int = 0,
+        kind: int = 0,
+        cut: bool = False,
+        events: Events = (),
         /,
     ) -> Single | None:
         """One span in memory, see `Codec`."""
-        known = Known(self._entries, self._flat)
-        payload = request(known, name, scope, service, span_id, start, end, status, attributes, inputs=inputs)
+        known = Known(self._entries, self._events, self._flat)
+        own = name, scope, service, span_id, start, end, status, attributes
+        payload = request(known, *own, inputs=inputs, parent_id=parent_id, kind=kind, cut=cut, events=events)
         scan = self.scan(payload)
         if not len(scan.steps):
             return None
-        row = scan.spans[0]
-        at = int(row["conversation_at"])
-        conversation = payload[at : at + int(row["conversation_len"])].decode("utf-8", "replace")
-        step = scan.steps[0]
+        row, step = scan.spans[0], scan.steps[0]
         texts = [(number, text) for _, number, text in scan.texts]
         requests, answers = scan.requests.tobytes(), scan.answers.tobytes()
+        conversation = _text_at(payload, row["conversation_at"], row["conversation_len"])
         names = int(row["agent"]), int(row["service"])
-        told = requests or None, answers or None, conversation or None, texts or None
+        told = requests or None, answers or None, conversation or None, texts or None, _more(payload, scan)
         return (int(step["kind"]), int(step["name"]), scan.steps.tobytes(), *names, *told)
 
     def splice(self, payload: bytes, columns: Sequence[Column]) -> bytes:
@@ -133,6 +136,19 @@ class PureCodec:
     def intern(self, name: str) -> int:
         """The number of *name*, adding it where there is room, else NAME_OTHER; 0 for ""."""
         return self._names.intern(name.encode("utf-8", "replace"))[0]
+
+
+def _text_at(payload: bytes, at: int, length: int) -> str:
+    return payload[int(at) : int(at) + int(length)].decode("utf-8", "replace")
+
+
+def _more(payload: bytes, scan: Scan) -> More | None:
+    """What few spans in memory tell."""
+    row = scan.spans[0]
+    user = _text_at(payload, row["user_at"], row["user_len"])
+    output = _text_at(payload, row["output_at"], row["output_value_len"]) if row["flags"] & Flag.CLAIM else ""
+    declared = [(how, hash_, payload[at : at + length]) for _, at, length, how, _, hash_ in scan.declared.tolist()]
+    return (user or None, output or None, declared or None) if user or output or declared else None
 
 
 class _Scanner:

@@ -12,8 +12,8 @@ use crate::messages::GUARDS;
 use crate::names::{Names, Seeded};
 use crate::prints::Claims;
 use crate::reader::{Reason, Result, malformed};
-use crate::rows::{self, Span, Step};
-use crate::scan::{Head, Scanner};
+use crate::rows::{self, MCP, Span, Step};
+use crate::scan::{Head, SERVER, Scanner};
 use crate::table::{Limits, Table};
 use crate::value::{Value, Values};
 
@@ -109,24 +109,34 @@ impl Codec {
     /// One span that is still in memory, with the step that it is: its attributes are ranges of `payload`, keys and values. None for no step.
     ///
     /// No columns of spans, steps and groups, for which nobody asks: what one span asked for and was answered alone.
-    pub fn scan_one(&self, payload: &[u8], attributes: &[(Range<usize>, Value)], own: &Own<'_>) -> Option<One> {
+    pub fn scan_one(&self, payload: &[u8], attributes: &[Attribute], own: &Own<'_>) -> Option<One> {
         if own.span_id == 0 {
             return None;
         }
         let names = &mut self.names();
         let mut scanner = self.scanner(payload, names, true);
         (scanner.scope, scanner.service, scanner.alone) = (own.scope, own.service, true);
-        for (key, value) in attributes {
-            scanner.scratch.attribute(&self.table, payload, own.scope, payload.get(key.clone()).unwrap_or_default(), *value);
+        for Attribute { event, key, value } in attributes {
+            let key = payload.get(key.clone()).unwrap_or_default();
+            match event {
+                Some(event) => {
+                    if let Some(entries) = self.table.event_entries(*event) {
+                        scanner.scratch.event_attribute(entries, payload, own.scope, key, *value);
+                    }
+                }
+                None => scanner.scratch.attribute(&self.table, payload, own.scope, key, *value),
+            }
         }
         let mut span = Span { span_id: own.span_id, start: own.start, end: own.end, status: own.status, ..Span::default() };
+        span.parent_id = own.parent_id;
+        span.flags = if own.cut { rows::CUT } else { 0 };
         scanner.evaluate(&mut span, &Head { trace_id: &[1; 16], span_id: b"", parent_id: b"", name: own.name });
-        let step = span.step(0)?;
+        let step = span.step(0).filter(|step| step.kind != MCP || own.kind != SERVER)?;
         let mut columns = scanner.columns;
         if !(columns.requests.is_empty() && columns.answers.is_empty()) {
             rows::settle(&span.pack(), &[step], &mut columns.requests, &mut columns.answers);
         }
-        Some(One { span, step, requests: columns.requests, answers: columns.answers, texts: columns.texts })
+        Some(One { span, step, requests: columns.requests, answers: columns.answers, texts: columns.texts, declared: columns.declared })
     }
 
     /// The columns; None where that needs more care.
@@ -148,6 +158,14 @@ pub struct One {
     pub requests: Vec<u8>,
     pub answers: Vec<u8>,
     pub texts: Vec<(u32, i32, Text)>,
+    pub declared: Vec<u8>,
+}
+
+/// An attribute of a span in memory, or of the event with that number in the table: its key and value are ranges of a buffer.
+pub struct Attribute {
+    pub event: Option<usize>,
+    pub key: Range<usize>,
+    pub value: Value,
 }
 
 /// What a span in memory says of itself, but for its trace: which one is the caller's business.
@@ -159,4 +177,7 @@ pub struct Own<'a> {
     pub start: u64,
     pub end: u64,
     pub status: u8,
+    pub parent_id: u64,
+    pub kind: u32, // Span.kind
+    pub cut: bool, // attributes or events were dropped
 }

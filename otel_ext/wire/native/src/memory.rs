@@ -2,13 +2,12 @@
 //!
 //! Only those that the table knows are taken. `otel_ext/wire/memory.py` writes them as a request and has that read.
 
-use std::ops::Range;
-
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
+use crate::codec::Attribute;
 use crate::reader::put_varint;
-use crate::table::{Goal, Table};
+use crate::table::{Entry, Goal, Table};
 use crate::value::{Member, Value};
 
 const DEPTH_MAX: usize = 8; // values nested deeper are written empty
@@ -112,24 +111,59 @@ fn take(out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> Value {
     Value { member, start, end: out.len(), bits, escaped: false }
 }
 
-fn wanted(table: &Table, key: &[u8], inputs: bool) -> bool {
-    let (_, entries) = table.find(key);
-    let reads = |goal: Goal| inputs || !matches!(goal, Goal::InputMessages | Goal::FlatInput);
-    entries.iter().any(|entry| reads(entry.goal)) || table.flat(key).iter().any(|entry| key.starts_with(&entry.name) && reads(entry.goal))
+fn tells(entries: &[Entry], inputs: bool) -> bool {
+    entries.iter().any(|entry| inputs || !matches!(entry.goal, Goal::InputMessages | Goal::FlatInput))
 }
 
-/// The attributes as ranges of a buffer. Without `inputs` the messages that a model was given are left out.
-pub fn attributes(table: &Table, attributes: &Bound<'_, PyDict>, inputs: bool) -> (Vec<u8>, Vec<(Range<usize>, Value)>) {
-    let (mut out, mut found) = (Vec::with_capacity(1024), Vec::with_capacity(16));
-    for (key, value) in attributes {
-        let Ok(key) = key.cast_into::<PyString>() else { continue };
-        let key = key.to_string_lossy();
-        if wanted(table, key.as_bytes(), inputs) {
-            let start = out.len();
-            out.extend_from_slice(key.as_bytes());
-            let key = start..out.len();
-            found.push((key, take(&mut out, &value)));
+fn wanted(table: &Table, key: &[u8], inputs: bool) -> bool {
+    let (_, entries) = table.find(key);
+    let flat = |entry: &Entry| key.starts_with(&entry.name) && tells(std::slice::from_ref(entry), inputs);
+    tells(entries, inputs) || table.flat(key).iter().any(flat)
+}
+
+/// Attributes as ranges of a buffer.
+pub struct Taken<'t> {
+    table: &'t Table,
+    inputs: bool,
+    pub buffer: Vec<u8>,
+    pub attributes: Vec<Attribute>,
+}
+
+impl<'t> Taken<'t> {
+    /// Without `inputs` the messages that a model was given are left out.
+    pub fn new(table: &'t Table, inputs: bool) -> Self {
+        Self { table, inputs, buffer: Vec::with_capacity(1024), attributes: Vec::with_capacity(16) }
+    }
+
+    pub fn take(&mut self, attributes: &Bound<'_, PyDict>) {
+        for (key, value) in attributes {
+            let Ok(key) = key.cast_into::<PyString>() else { continue };
+            let key = key.to_string_lossy();
+            if wanted(self.table, key.as_bytes(), self.inputs) {
+                self.put(None, key.as_bytes(), &value);
+            }
         }
     }
-    (out, found)
+
+    pub fn take_event(&mut self, name: &Bound<'_, PyString>, attributes: &Bound<'_, PyDict>) {
+        let event = self.table.event(name.to_string_lossy().as_bytes());
+        let Some(entries) = event.and_then(|event| self.table.event_entries(event)) else {
+            return;
+        };
+        for (key, value) in attributes {
+            let Ok(key) = key.cast_into::<PyString>() else { continue };
+            let key = key.to_string_lossy();
+            if entries.1.iter().any(|entry| entry.name == key.as_bytes() && tells(std::slice::from_ref(entry), self.inputs)) {
+                self.put(event, key.as_bytes(), &value);
+            }
+        }
+    }
+
+    fn put(&mut self, event: Option<usize>, key: &[u8], value: &Bound<'_, PyAny>) {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(key);
+        let key = start..self.buffer.len();
+        let value = take(&mut self.buffer, value);
+        self.attributes.push(Attribute { event, key, value });
+    }
 }

@@ -5,18 +5,21 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use crate::codec::{Codec, Columns, Own, Text};
+use crate::codec::{Codec, Columns, One, Own, Text};
 use crate::finder::Finder;
 use crate::memory;
 use crate::places::Step;
 use crate::reader;
 use crate::rewrite::{Column, Failure, Projection, plan};
+use crate::rows;
 use crate::table::{Entry, GOALS, Kinds, Limits, Narrow, Rule, Table};
 
 type Bytes<'py> = Option<Bound<'py, PyBytes>>;
-// Kind and name of the step; the step; agent and service of the span; requests; answers; conversation; texts.
+type Str<'py> = Option<Bound<'py, PyString>>;
+// Kind and name of the step; the step; agent and service of the span; requests; answers; conversation; texts; what few tell.
 type Single<'py> =
-    Option<(u8, u16, Bound<'py, PyBytes>, u16, u16, Bytes<'py>, Bytes<'py>, Option<Bound<'py, PyString>>, Option<Vec<(i32, Py<PyAny>)>>)>;
+    Option<(u8, u16, Bound<'py, PyBytes>, u16, u16, Bytes<'py>, Bytes<'py>, Str<'py>, Option<Vec<(i32, Py<PyAny>)>>, Option<More<'py>>)>;
+type More<'py> = (Str<'py>, Str<'py>, Option<Vec<(u8, u64, Bound<'py, PyBytes>)>>);
 
 pyo3::create_exception!(_native, Malformed, PyValueError);
 
@@ -81,6 +84,21 @@ fn text(py: Python<'_>, text: Text) -> PyResult<Py<PyAny>> {
     }
 }
 
+fn text_at<'py>(py: Python<'py>, buffer: &[u8], range: std::ops::Range<usize>) -> Str<'py> {
+    let text = buffer.get(range).filter(|text| !text.is_empty());
+    text.map(|text| PyString::new(py, &String::from_utf8_lossy(text)))
+}
+
+/// What few spans in memory tell.
+fn more<'py>(py: Python<'py>, buffer: &[u8], one: &One) -> Option<More<'py>> {
+    let user = text_at(py, buffer, one.span.user());
+    let output = if one.span.flags & rows::CLAIM == 0 { None } else { text_at(py, buffer, one.span.output_value()) };
+    let tools =
+        rows::declared(&one.declared).map(|(range, how, hash)| (how, hash, PyBytes::new(py, buffer.get(range).unwrap_or_default())));
+    let tools = (!one.declared.is_empty()).then(|| tools.collect::<Vec<_>>());
+    (user.is_some() || output.is_some() || tools.is_some()).then_some((user, output, tools))
+}
+
 // Boxed: the finders in it want 32-byte alignment, and CPython's allocator gives objects 16. Inline, a scan crashed.
 #[pyclass(frozen, name = "Codec")]
 struct PyCodec(Box<Codec>);
@@ -120,7 +138,8 @@ impl PyCodec {
     }
 
     /// The interpreter stays locked: a span is read in less time than it takes to get it back.
-    #[expect(clippy::too_many_arguments)] // flat, because building one object a span would cost as much as the scan
+    #[pyo3(signature = (name, scope, service, span_id, start, end, status, attributes, inputs, parent_id=0, kind=0, cut=false, events=None, /))]
+    #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // flat: building one object a span would cost as much as the scan
     fn span<'py>(
         &self,
         py: Python<'py>,
@@ -133,22 +152,30 @@ impl PyCodec {
         status: u8,
         attributes: &Bound<'py, PyDict>,
         inputs: bool,
+        parent_id: u64,
+        kind: u32,
+        cut: bool,
+        events: Option<Vec<(Bound<'py, PyString>, Bound<'py, PyDict>)>>,
     ) -> PyResult<Single<'py>> {
         let name = name.to_string_lossy();
-        let own = Own { name: name.as_bytes(), scope, service, span_id, start, end, status };
-        let (payload, attributes) = memory::attributes(&self.0.table, attributes, inputs);
-        let Some(one) = self.0.scan_one(&payload, &attributes, &own) else {
+        let own = Own { name: name.as_bytes(), scope, service, span_id, start, end, status, parent_id, kind, cut };
+        let mut taken = memory::Taken::new(&self.0.table, inputs);
+        taken.take(attributes);
+        for (name, attributes) in events.iter().flatten() {
+            taken.take_event(name, attributes);
+        }
+        let Some(one) = self.0.scan_one(&taken.buffer, &taken.attributes, &own) else {
             return Ok(None);
         };
         // Nothing is built for what is not there: most spans ask for no call, and an empty list costs as much as a full one.
         let array = |array: &[u8]| (!array.is_empty()).then(|| PyBytes::new(py, array));
-        let conversation = payload.get(one.span.conversation()).filter(|text| !text.is_empty());
-        let conversation = conversation.map(|text| PyString::new(py, &String::from_utf8_lossy(text)));
+        let conversation = text_at(py, &taken.buffer, one.span.conversation());
+        let more = more(py, &taken.buffer, &one);
         let texts = one.texts.into_iter().map(|(_, number, value)| Ok((number, text(py, value)?))).collect::<PyResult<Vec<_>>>()?;
         let texts = (!texts.is_empty()).then_some(texts);
         let [_, _, _, agent, service] = one.span.names;
         let step = PyBytes::new(py, &one.step.pack());
-        Ok(Some((one.step.kind, one.step.name, step, agent, service, array(&one.requests), array(&one.answers), conversation, texts)))
+        Ok(Some((one.step.kind, one.step.name, step, agent, service, array(&one.requests), array(&one.answers), conversation, texts, more)))
     }
 
     fn name(&self, number: usize) -> PyResult<String> {

@@ -322,6 +322,15 @@ pub fn pack_declared(row: u32, (at, length): (u32, u32), how: u8, hash: u64) -> 
     out.row
 }
 
+/// Range, form and hash of the value of each row.
+pub fn declared(rows: &[u8]) -> impl Iterator<Item = (std::ops::Range<usize>, u8, u64)> {
+    let number = |row: &[u8], at: usize| row.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    rows.chunks_exact(DECLARED_BYTES).map(move |row| {
+        let hash = row.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        (range(number(row, 4), number(row, 8)), row.get(12).copied().unwrap_or_default(), hash)
+    })
+}
+
 pub const SCOPE_BYTES: usize = 12;
 
 pub fn pack_scope(name: u16, spans: u32, steps: u32) -> [u8; SCOPE_BYTES] {

@@ -246,7 +246,7 @@ impl<'a> Scanner<'a> {
                 _ => {}
             }
         }
-        let Some(entries) = self.codec.table.event(name) else {
+        let Some(entries) = self.codec.table.event(name).and_then(|number| self.codec.table.event_entries(number)) else {
             return Ok(());
         };
         let mut cursor = Cursor::new(self.payload, start, end);

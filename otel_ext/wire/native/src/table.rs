@@ -329,9 +329,14 @@ impl Table {
         !self.events.is_empty()
     }
 
+    /// The number of an event.
+    pub fn event(&self, name: &[u8]) -> Option<usize> {
+        self.events.iter().position(|event| is_equal(&event.name, name))
+    }
+
     /// The entries of the attributes of an event, with the number of the first.
-    pub fn event(&self, name: &[u8]) -> Option<(usize, &[Entry])> {
-        let event = self.events.iter().find(|event| is_equal(&event.name, name))?;
+    pub fn event_entries(&self, number: usize) -> Option<(usize, &[Entry])> {
+        let event = self.events.get(number)?;
         Some((event.first, self.exact.get(event.first..event.first + event.count)?))
     }
 
