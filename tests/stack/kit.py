@@ -201,6 +201,10 @@ class Sidecar(Running):
     def value(self, name: str, **labels: str) -> float:
         return value_of(f"{self.admin}/metrics", name, **labels)
 
+    def finding_spans(self) -> float:
+        """Spans that it made: what it sent to Tempo less what it took."""
+        return self.value("otelcol_exporter_sent_spans_total", exporter="tempo") - self.value("otelcol_receiver_accepted_spans_total")
+
     @property
     def is_delivered(self) -> bool:
         """Nothing waits for any destination."""
@@ -215,9 +219,9 @@ class Door(Running):
 
 
 class Collector(Door):
-    """A file of collector_config/otelcol."""
+    """Files of collector_config/otelcol, laid over each other."""
 
-    def __init__(self, parent: Path, file: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, parent: Path, file: str, environment: Mapping[str, str], *more: str) -> None:
         grpc, http, health, telemetry = free_ports(4)
         self.grpc, self.http, self.telemetry = at(grpc), at(http), f"http://{at(telemetry)}/metrics"
         folder = folder_of(parent, "collector")
@@ -228,7 +232,7 @@ class Collector(Door):
             "TELEMETRY_PORT": str(telemetry),
             "QUEUE_DIRECTORY": str(folder / "queue"),
         }
-        command = [binary("collector"), "--config", CONFIG / "otelcol" / file]
+        command = [binary("collector"), *(f"--config={CONFIG / 'otelcol' / name}" for name in (file, *more))]
         super().__init__(folder, "collector", command, f"http://{at(health)}/", {**ours, **environment})
 
 

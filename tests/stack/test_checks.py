@@ -84,7 +84,8 @@ UNCHECKED = "kafka-out.yaml"
 @pytest.mark.parametrize("path", [path for path in COLLECTOR if path.name != UNCHECKED], ids=lambda path: path.name)
 def test_the_collector_accepts_its_files(path: Path, tmp_path: Path) -> None:
     """`otelcol validate`: unknown keys and components are errors."""
-    run(binary("collector"), "validate", "--config", path, QUEUE_DIRECTORY=str(tmp_path / "queue"), LANGFUSE_BASIC_AUTH="eDp5")
+    below = ["--config", path.with_name("roundtrip.yaml")] if path.name == "spanmetrics.yaml" else []  # it is laid over that one
+    run(binary("collector"), "validate", *below, "--config", path, QUEUE_DIRECTORY=str(tmp_path / "queue"), LANGFUSE_BASIC_AUTH="eDp5")
 
 
 ALLOY = files("alloy", "*.alloy")
