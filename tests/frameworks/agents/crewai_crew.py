@@ -12,9 +12,16 @@ os.environ.update(
 os.environ.update(LITELLM_LOCAL_MODEL_COST_MAP="True")
 made = provider()
 
-from openinference.instrumentation.crewai import CrewAIInstrumentor
+if "openinference" in PAIR:
+    from openinference.instrumentation.crewai import CrewAIInstrumentor
 
-CrewAIInstrumentor().instrument(tracer_provider=made, use_event_listener="events" in PAIR)
+    CrewAIInstrumentor().instrument(tracer_provider=made, use_event_listener="events" in PAIR)
+else:
+    from opentelemetry.instrumentation.crewai import CrewAIInstrumentor as Other
+    from opentelemetry.instrumentation.openai import OpenAIInstrumentor as OtherOpenAI
+
+    Other().instrument(tracer_provider=made)
+    OtherOpenAI().instrument(tracer_provider=made)
 if "-openai" in PAIR:
     from openinference.instrumentation.openai import OpenAIInstrumentor
 

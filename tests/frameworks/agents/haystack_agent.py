@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from agent_kit import INSTRUCTIONS, MODEL, URL, Run, book_flight, calculate, main, provider, search
+from agent_kit import INSTRUCTIONS, MODEL, PAIR, URL, Run, book_flight, calculate, main, provider, search
 
 os.environ.update(HAYSTACK_CONTENT_TRACING_ENABLED="true", HAYSTACK_TELEMETRY_ENABLED="False")
 made = provider()
@@ -15,10 +15,16 @@ from haystack.components.generators.chat import OpenAIChatGenerator
 from haystack.dataclasses import ChatMessage
 from haystack.tools import create_tool_from_function
 from haystack.utils import Secret
-from haystack_integrations.tracing.opentelemetry import OpenTelemetryTracer
 
-tracing.enable_tracing(OpenTelemetryTracer(made.get_tracer("haystack")))
-tracing.tracer.is_content_tracing_enabled = True
+if "openinference" in PAIR:
+    from openinference.instrumentation.haystack import HaystackInstrumentor
+
+    HaystackInstrumentor().instrument(tracer_provider=made)
+else:
+    from haystack_integrations.tracing.opentelemetry import OpenTelemetryTracer
+
+    tracing.enable_tracing(OpenTelemetryTracer(made.get_tracer("haystack")))
+    tracing.tracer.is_content_tracing_enabled = True
 
 
 def scenario(run: Run) -> str:

@@ -16,8 +16,20 @@ elif "openllmetry" in PAIR:
     from opentelemetry.instrumentation.langchain import LangchainInstrumentor
 
     LangchainInstrumentor().instrument(tracer_provider=made)
+elif "official" in PAIR:
+    os.environ.update(
+        OTEL_SEMCONV_STABILITY_OPT_IN="gen_ai_latest_experimental", OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="SPAN_ONLY"
+    )
+    from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor as Official
+
+    Official().instrument(tracer_provider=made)
 else:
     os.environ.update(LANGSMITH_TRACING="true", LANGSMITH_OTEL_ENABLED="true", LANGSMITH_OTEL_ONLY="true")
+
+if "-openai" in PAIR:
+    from openinference.instrumentation.openai import OpenAIInstrumentor
+
+    OpenAIInstrumentor().instrument(tracer_provider=made)
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import wrap_tool_call

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from agent_kit import DESCRIPTIONS, INSTRUCTIONS, MODEL, PAIR, SCHEMAS, TOOLS, Run, main, provider
+from agent_kit import DESCRIPTIONS, INSTRUCTIONS, MODEL, PAIR, SCHEMAS, TOOLS, URL, Run, main, provider
 from hand_made import agent_span, execute
 
 made = provider(logs=True)
@@ -21,6 +21,10 @@ elif "openinference" in PAIR:
     from openinference.instrumentation.openai import OpenAIInstrumentor as Inference
 
     Inference().instrument(tracer_provider=made)
+elif "openlit" in PAIR:
+    import openlit
+
+    openlit.init(otlp_endpoint=URL, disable_metrics=True)
 elif "official" in PAIR:
     if "content" in PAIR:
         os.environ.update(

@@ -17,7 +17,10 @@ if "logfire" in PAIR:
 else:
     Agent.instrument_all(InstrumentationSettings(tracer_provider=made))
 
-NAME = f"openai-responses:{MODEL}" if "responses" in PAIR else f"openai-chat:{MODEL}"
+if "anthropic" in PAIR:  # whose client has spans of its own
+    NAME = "anthropic:claude-sonnet-4-5"
+else:
+    NAME = f"openai-responses:{MODEL}" if "responses" in PAIR else f"openai-chat:{MODEL}"
 
 
 def booking(flight: str) -> str:
