@@ -144,8 +144,8 @@ def judge(stage: Stage, traces: Sequence[bytes]) -> Judged:
 
 
 def plain(tool: str) -> str:
-    """The name that the application gave a tool: Semantic Kernel puts the plugin's before it."""
-    return tool.rpartition("-")[2]
+    """The name that the application gave a tool: Semantic Kernel puts the plugin's before it, Claude's SDK the MCP server's."""
+    return tool.rpartition("-")[2].rpartition("__")[2]
 
 
 def differences(played: Played, judged: Judged) -> dict[str, str]:

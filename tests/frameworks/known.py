@@ -29,6 +29,7 @@ class Wrong:
 
 
 NO_CONTENT = ("agent-framework+no-content", "anthropic+no-content", "openai+official")
+LANGFUSE = ("langfuse+observe", "langfuse-3", "langfuse-4")
 NO_MODELS = ("autogen", "crewai+openinference", "mcp")
 DETAILS = ("cached", "reasoning")
 
@@ -60,9 +61,11 @@ WRONG: Sequence[Wrong] = (
     Wrong(("google-adk+litellm",), "tokens", ("healthy", "streaming"), "ADK adds the reasoning tokens to an output that has them already"),
     # What is not read yet.
     Wrong(ALL, "findings", ("claimed",), "no rule says it yet"),
-    Wrong(("pydantic-ai", "langfuse+observe"), "tokens", ("healthy", "streaming"), "reasoning tokens are not read"),
-    Wrong(("langfuse+observe",), "tokens", ALL, "usage_details is not read"),
-    Wrong(("langfuse+observe",), "findings", ("unknown_tool",), "requests inside the observation's output are not read"),
+    Wrong(
+        ("pydantic-ai", "pydantic-ai+logfire", "pydantic-ai-responses"), "tokens", ("healthy", "streaming"), "reasoning tokens are not read"
+    ),
+    Wrong(LANGFUSE, "tokens", ALL, "usage_details is not read"),
+    Wrong(LANGFUSE, "findings", ("unknown_tool",), "requests inside the observation's output are not read"),
 )
 
 

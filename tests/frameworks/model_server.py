@@ -75,12 +75,15 @@ class ModelServer:
         return self._now
 
     def answer(self, asked: Asked) -> Answer:
-        """The next turn of the script, as an answer to *asked*; what is asked and billed is kept."""
+        """The next turn of the script, as an answer to *asked*; what is asked and billed is kept.
+
+        A request without tools is an aside (a title for the conversation), which the script leaves alone.
+        """
         with self._lock:
             seen = self.now
-            number = len(seen.asked)
-            turn = seen.scenario.turns[number] if number < len(seen.scenario.turns) else DONE
-            answer = _answer(number, turn, asked)
+            played = sum(bool(each.tools) for each in seen.asked)
+            is_scripted = asked.tools and played < len(seen.scenario.turns)
+            answer = _answer(len(seen.asked), seen.scenario.turns[played] if is_scripted else DONE, asked)
             seen.asked.append(asked)
             seen.billed.append(answer.usage if asked.has_reasoning else replace(answer.usage, reasoning=0))
             seen.usage_sent.append(asked.wants_usage)

@@ -62,6 +62,8 @@ PAIRS = (
     Pair("autogen", "autogen", "autogen_agent.py"),
     Pair("autogen+openinference", "autogen", "autogen_agent.py"),
     Pair("autogen+openinference-openai", "autogen", "autogen_agent.py"),
+    Pair("claude-agent-sdk", "claude_agent", "claude_agent.py", ("handoff", "streaming")),
+    Pair("claude-agent-sdk+openinference", "claude_agent", "claude_agent.py", ("handoff", "streaming")),
     Pair("crewai+openinference", "crewai", "crewai_crew.py", ("handoff",)),
     Pair("crewai+openinference-events", "crewai", "crewai_crew.py", ("handoff",)),
     Pair("crewai+openinference-openai", "crewai", "crewai_crew.py", ("handoff",)),
