@@ -25,7 +25,7 @@ ENV_PREFIX = "OTEL_EXT_"
 ENV_RESERVED = frozenset({"OTEL_EXT_CODEC"})
 
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h|d)")
+_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ns|us|ms|s|m|h|d)")
 _UNIT_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": NS_PER_S, "m": 60 * NS_PER_S, "h": 3_600 * NS_PER_S, "d": 86_400 * NS_PER_S}
 
 
@@ -243,7 +243,7 @@ def _duration(_base: type, rule: Duration, raw: Any, path: str, faults: Faults) 
 def _address(base: type, _rule: Address, raw: Any, path: str, faults: Faults) -> Any:
     value = _plain(base, raw, path, faults)
     host, _, port = (value or "").rpartition(":")
-    if value is not None and not (host and port.isdigit() and int(port) < 65_536):
+    if value is not None and not (host and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65_536):
         faults.append(Fault(path, f"is {value!r}, host:port is needed, such as 127.0.0.1:4317"))
     return value
 
@@ -252,8 +252,7 @@ def _url(base: type, rule: Url, raw: Any, path: str, faults: Faults) -> Any:
     value = _plain(base, raw, path, faults)
     if value is None or (rule.optional and not value):
         return value
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _is_absolute(value):
         faults.append(Fault(path, "an absolute URL is needed, such as http://localhost:4317"))
     return value.rstrip("/")
 
@@ -265,6 +264,14 @@ def _pattern(base: type, _rule: Pattern, raw: Any, path: str, faults: Faults) ->
     except re.error as error:
         faults.append(Fault(path, f"is no regular expression: {error}"))
     return value
+
+
+def _is_absolute(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, a bracket that does not close
+        return False
 
 
 _RULES: dict[type, Callable[[Any, Any, Any, str, Faults], Any]] = {

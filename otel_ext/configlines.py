@@ -9,6 +9,7 @@ import yaml
 
 from otel_ext.errors import ConfigError
 
+_BADLY_TAGGED: Final = (AttributeError, KeyError, IndexError, TypeError, ValueError)  # what the library's constructors let through
 _MERGE: Final = "tag:yaml.org,2002:merge"
 
 
@@ -51,6 +52,8 @@ def parse(text: str, origins: Origins) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         raise ConfigError([f"{where}not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}"]) from None
+    except _BADLY_TAGGED:
+        raise ConfigError(["not valid YAML: a value does not fit its tag (such as !!int)"]) from None
     if tree is not None and not isinstance(tree, dict):
         kind = "list" if isinstance(tree, list) else "single value"
         raise ConfigError([f"the file holds a {kind}, a mapping of sections is needed"])
@@ -61,7 +64,7 @@ def scalar(text: str) -> Any:
     """*text* with the type it would have as a YAML value: number, true or false, else the text itself."""
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, *_BADLY_TAGGED):
         return text
     return value if isinstance(value, bool | int | float) else text
 
