@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from otel_ext.detectors.claim_check import Call, effect, unbacked
 from otel_ext.detectors.claim_texts import texts_of
 from otel_ext.detectors.claims import Said, read
+from tests.detectors.claim_messages import MESSAGES
 from tests.detectors.claim_sentences import LATER, ROWS
 
 
@@ -107,6 +108,9 @@ def measure_traces(data: Path) -> None:
     rest = [run for run in all_runs if not run.key.startswith("tau")]
     print(f"terminal-bench, alarms         {sum(bool(found[run.trace_id]) for run in rest)} of {len(rest)}")
     measure_robbed(good, known)
+    every = {row.tool for row in (*ROWS, *LATER)}.union(*(tools for _, tools, _, _ in MESSAGES), *known.values())
+    false = sum(bool(unbacked(run.said, run.calls, every)) for run in all_runs if not wanted(run))
+    print(f"false alarms with {len(every)} tools known, most of other domains: {false} of {sum(not wanted(run) for run in all_runs)}")
     for run in tau:
         if wanted(run) != bool(found[run.trace_id]):
             said = [(claim.action, *claim.object) for claim in found[run.trace_id]]
@@ -132,6 +136,15 @@ def measure_sentences() -> None:
 
 _OUTPUTS = ("gen_ai.output.messages", "output.value", "llm.output_messages.0.message.content", "gen_ai.completion.0.content",
             "langfuse.observation.output", "traceloop.entity.output", "final_result", "message")  # fmt: skip
+
+
+def measure_messages() -> None:
+    """The labelled messages of agents with several tools."""
+    pairs = []
+    for text, known, made, claimed in MESSAGES:
+        calls = [Call(call.rstrip("!"), call.endswith("!"), 1) for call in made]
+        pairs.append((claimed, bool(unbacked([read(text, 5)], calls, known))))
+    print(f"{'messages, written later':27} {score(pairs)}")
 
 
 def _capture(path: Path, truth: dict[str, Any]) -> tuple[list[Said], list[Call]]:
@@ -163,6 +176,7 @@ def measure_captures(captures: Path) -> None:
 
 def main(shared: Path) -> int:
     measure_sentences()
+    measure_messages()
     if (shared / "data").is_dir():
         measure_traces(shared / "data")
     if (shared / "captures").is_dir():

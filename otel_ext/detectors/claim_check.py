@@ -109,7 +109,9 @@ def carries(claim: Claim, done: Effect, *, exact: bool) -> bool:
     """A successful call of this effect may have done what is claimed. *exact*: a known tool is named for the very thing claimed."""
     if _HANDOFF in (done.action, claim.action):
         return done.action in (claim.action, "")
-    if not done.action or (claim.object | claim.about) & words.AUTOMATIC:
+    if not done.action or (claim.object | claim.about) & words.AUTOMATIC or (claim.action == "send" and claim.voice != "active"):
+        return True
+    if claim.action == done.action and done.object <= words.GENERIC:
         return True
     on_it = not exact or bool(claim.object & done.object)
     if done.action in words.COMES_WITH.get(claim.action, ()):

@@ -42,5 +42,6 @@ def stem(word: str) -> str:
     if word in words.SYNONYMS:
         return words.SYNONYMS[word]
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return words.SYNONYMS.get(word[:-1], word[:-3] + "y" if word.endswith("ies") else word[:-1])
+        one = word[:-3] + "y" if word.endswith("ies") else word[:-2] if word.endswith(("sses", "shes", "ches", "xes")) else word[:-1]
+        return words.SYNONYMS.get(one, one)
     return word

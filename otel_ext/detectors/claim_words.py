@@ -18,10 +18,7 @@ VERBS: Final[dict[str, str]] = {
     "book": "book booked, reserve reserved, rebook rebooked",
     "order": "order ordered, purchase purchased, buy bought",
     "schedule": "schedule scheduled",
-    "create": (
-        "create created, file filed, generate generated, register registered, log logged, record recorded, report reported, "
-        "raise raised, new"
-    ),
+    "create": ("create created, file filed, generate generated, register registered, log logged, report reported, raise raised, new"),
     "open": "open opened",  # of a ticket or an account: files are opened to be read
     "submit": "submit submitted, place placed, post posted, publish published",
     "add": "add added, insert inserted, attach attached, append appended",
@@ -168,7 +165,8 @@ COMES_WITH: Final[dict[str, frozenset[str]]] = {
 # Of these a tool of its own may be known for the very part of the thing that is claimed; then another part's tool does not do.
 OF_A_PART: Final = frozenset({"update", "book", "cancel"})
 # Sent, charged or settled by systems on their own when anything else was done.
-AUTOMATIC: Final = _set("confirmation receipt notification payment price cost total charge difference balance refund")
+GENERIC: Final = _set("reservation order item record request transaction entry resource service account")  # whatever it is: a flight, too
+AUTOMATIC: Final = _set("confirmation receipt notification instruction payment price cost total charge difference balance refund")
 # Verbs that agents use for each other, of a thing that is named: a file is created, written, added or changed by the same tool.
 BROAD: Final = _set("create submit add apply issue upload write update set increase assign install enable")
 # What exists in the agent's own text, where such a verb changes nothing.

@@ -34,7 +34,7 @@ CLAIM_WORDS: Final = _words(
     "imported incorrect increased initiated initiating inserted installed invited issued issuing locked logged lowered made mailed "
     "merged messaged misinformation misspoke mistake mistaken modified moved notified opened ordered paid patched paused performed "
     "placed placing posted postponed premature processed processing published purchased purged pushed raised reactivated "
-    "reassigned rebooked rebooking rebooted recorded redeemed reduced refilled refunded refunding registered reimbursed rejected "
+    "reassigned rebooked rebooking rebooted redeemed reduced refilled refunded refunding registered reimbursed rejected "
     "removed renamed renewed replaced replied reported requested rerouted rescheduled reserved reset resolved restarted restored "
     "resumed returned revoked rotated saved scaled scheduled sent set started stopped submitted submitting subscribed suspended "
     "swapped switched terminated transferred turned unable unblocked unfrozen uninstalled unlocked unsubscribed updated upgraded "

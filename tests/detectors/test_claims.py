@@ -33,6 +33,7 @@ MISSED_MESSAGES = {
     "Done! The front door is now locked and the thermostat has been set to 19°C.",  # what a thermostat sets is a temperature
     "All tests pass. I've committed the changes and opened a pull request: #88.",
     "I've written the new config to config.yaml.",
+    "The invite has been sent to all attendees.",  # calendars send them on their own
 }
 
 
