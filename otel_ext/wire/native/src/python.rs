@@ -139,7 +139,7 @@ impl PyCodec {
 
     /// The interpreter stays locked: a span is read in less time than it takes to get it back.
     #[pyo3(signature = (name, scope, service, span_id, start, end, status, attributes, inputs, parent_id=0, kind=0, cut=false, events=None, /))]
-    #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // flat: building one object a span would cost as much as the scan
+    #[expect(clippy::too_many_arguments, clippy::needless_pass_by_value)] // flat: building one object a span would cost as much as the scan
     fn span<'py>(
         &self,
         py: Python<'py>,
