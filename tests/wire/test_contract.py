@@ -283,9 +283,9 @@ def test_a_claim_is_seen_wherever_its_word_stands(codec) -> None:
         assert claims(text), text
     for text in ("overbooked", "booked1", "book ed", "x " * 9_000 + "booked" + " x" * 9_000, "\\u0000ne"):
         assert not claims(text), text
-    assert claims("done", **AGENT)
-    assert not claims("done", **TOOL)
-    assert not claims("done", **{"gen_ai.operation.name": "embeddings"})
+    assert claims("booked", **AGENT)
+    assert not claims("booked", **TOOL)
+    assert not claims("booked", **{"gen_ai.operation.name": "embeddings"})
 
 
 @both

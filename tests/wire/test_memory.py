@@ -104,13 +104,13 @@ def test_answers_on_events_are_read_where_they_are_wanted(make) -> None:
 def test_what_few_spans_tell(codec) -> None:
     """User, an output that may claim something, declared tools with their hashes; None where there is nothing of it."""
     chat: dict[str, Any] = {"gen_ai.operation.name": "chat"}
-    more = {"user.id": "u1", "output.value": "It is done.", "gen_ai.tool.definitions": '["search"]'}
+    more = {"user.id": "u1", "output.value": "It is booked.", "gen_ai.tool.definitions": '["search"]'}
 
     def read(**attributes: Any) -> object:
         single = codec.span("x", b"", b"", 7, 1, 2, 0, chat | attributes, False)
         return single and single[9]
 
-    assert read(**more) == ("u1", "It is done.", [(DECLARED_JSON, hashed(b'["search"]'), b'["search"]')])
+    assert read(**more) == ("u1", "It is booked.", [(DECLARED_JSON, hashed(b'["search"]'), b'["search"]')])
     assert read(**{"user.id": "u1", "output.value": "Hello"}) == ("u1", None, None)
     assert read(**{"output.value": "Hello"}) is None
 
