@@ -92,7 +92,7 @@ def _of_cut_json(text: str) -> str:
 
 def _hidden_before(text: str, at: int) -> bool:
     """The object that a text stands in says before it that it is no visible text."""
-    start = max(text.rfind("{", max(0, at - 300), at), 0)
+    start = max(text.rfind("{", max(0, at - 300), at), at - 300, 0)
     kind = re.search(r'"(?:type|role)"\s{0,8}:\s{0,8}"(\w{1,40})"', text[start:at])
     return kind is not None and (kind[1] in _OTHERS or (kind[1] not in _SPOKEN and _HIDDEN.search(kind[1]) is not None))
 
