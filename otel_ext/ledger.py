@@ -20,6 +20,7 @@ _pack_call: Final = _CALL.pack
 _call_of: Final = _CALL.unpack_from
 _FLAGS_AT: Final = 13  # of a packed step
 _HOLLOW: Final = int(StepFlag.HAS_ARGUMENTS)  # and nothing else
+_REFUSED: Final = int(StepFlag.REFUSED)
 
 
 class Answer(NamedTuple):
@@ -78,7 +79,8 @@ def settle(trace: Trace, packed: bytes) -> None:
     """Cross off the call that this packed step of a tool made."""
     waiting = trace.requests
     call = _call_of(packed, _CALL_AT)[0]
-    if waiting and call in waiting and packed[_FLAGS_AT] != _HOLLOW:
+    flags = packed[_FLAGS_AT]
+    if waiting and call in waiting and flags != _HOLLOW and not flags & _REFUSED:
         del waiting[call]
         if not waiting:
             trace.requests = None

@@ -30,6 +30,7 @@ from otel_ext.redact import Redactor, make_redactor
 from otel_ext.rules import Rule
 from otel_ext.settings import Settings
 from otel_ext.tracebook import ROW, Trace
+from otel_ext.unknown_scopes import UnknownScopes
 from otel_ext.verdicts import Verdicts
 from otel_ext.wire import Codec
 from otel_ext.wire.names import fold
@@ -91,12 +92,14 @@ class Pipeline:
     verdicts: Verdicts = field(init=False)
     tree: LlmTree = field(init=False)
     redactors: dict[str, Redactor] = field(default_factory=dict)  # by destination
+    scopes: UnknownScopes = field(init=False)
     _links: SpanLinks = field(init=False)
     _llm_links: LlmLinks = field(init=False)
 
     def __post_init__(self) -> None:
         self.verdicts = Verdicts(self.settings, self.codec.name, self.codec.intern, self.rules)
         self.tree = LlmTree(self.settings.traces.max_tree_spans)
+        self.scopes = UnknownScopes(self.codec.name)
         self._make_links()
 
     def reconfigure(self, settings: Settings, rules: Sequence[Rule]) -> None:
@@ -126,6 +129,7 @@ class Pipeline:
         if not len(scan.spans):
             return Outcome()
         self.dropped["wire_overflow"] += scan.overflow
+        self.scopes.add(scan.scopes)
         batch = _Batch(payload, scan, now_ns, bytearray(len(scan.trace_ids)))
         self._read_texts(batch)
         self._read_calls(batch)

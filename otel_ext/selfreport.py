@@ -23,6 +23,8 @@ def readings(sidecar: Sidecar) -> Iterator[Reading]:
     yield from _stand_in(sidecar)
     yield from _redacted(sidecar)
     yield Reading(semconv.OPEN_TRACES, (), len(sidecar.pipeline.verdicts.book))
+    for scope, count in sidecar.pipeline.scopes.counts().items():
+        yield Reading(semconv.UNKNOWN_SCOPE_SPANS, (scope,), count)
     yield Reading(semconv.RELOADED, (), sidecar.reloaded)
     for what, reasons in _dropped(sidecar):
         for reason, count in reasons.items():

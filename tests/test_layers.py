@@ -27,6 +27,7 @@ LAYERS = {
     "prices": 2,
     "redact": 2,
     "rules": 2,
+    "unknown_scopes": 2,
     "arithmetic": 3,
     "arrivals": 3,
     "judge": 3,

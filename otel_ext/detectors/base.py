@@ -32,6 +32,7 @@ __all__ = [
     "failed",
     "hollow",
     "recorded",
+    "refused",
     "same_call",
 ]
 
@@ -45,6 +46,7 @@ B: Final = 6  # result of a call, tokens of a model call, milliseconds an agent 
 C: Final = 7  # call id
 
 _ERROR: Final = int(StepFlag.ERROR)
+_REFUSED: Final = int(StepFlag.REFUSED)
 _ARGUMENTS: Final = int(StepFlag.HAS_ARGUMENTS)
 _RECORDED: Final = _ARGUMENTS | int(StepFlag.HAS_RESULT)
 
@@ -105,5 +107,10 @@ def recorded(step: Step) -> bool:
 
 
 def hollow(step: Step) -> bool:
-    """A tool span with arguments but neither result nor error: it may have been withheld."""
-    return step[FLAGS] & (_RECORDED | _ERROR) == _ARGUMENTS
+    """A tool span that is no call made: it has arguments but neither result nor error, so it may have been withheld; or says so itself."""
+    return step[FLAGS] & (_RECORDED | _ERROR) == _ARGUMENTS or refused(step)
+
+
+def refused(step: Step) -> bool:
+    """The tool's span says that the tool does not exist, or was not let run."""
+    return step[FLAGS] & _REFUSED != 0

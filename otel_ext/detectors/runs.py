@@ -13,6 +13,7 @@ from otel_ext.wire.steps import LLM, MCP, TOOL
 from otel_ext.wire.table import StepFlag
 
 _TWIN_NS: Final = 50_000_000  # two instrumentations end their spans of one call within this time
+_SAID: Final = int(StepFlag.ERROR | StepFlag.REFUSED)  # what a server says of a call that its client does not
 _LOSSY: Final = int(StepFlag.CUT)
 
 
@@ -91,8 +92,8 @@ def distinct(rows: Sequence[Step]) -> Sequence[Step]:
     """*rows* with every model call and every tool call once, whatever number of instrumentations saw it.
 
     A model call inside a model call is the same one, seen by the framework and by the client under it: the outer one stands, with the
-    larger count of tokens. So are two that ended together with the same text and the same tokens. An MCP call inside a tool's span is
-    that tool's; outside of one, it is a tool call of its own.
+    larger count of tokens. So are two that ended together with the same tokens and the same text, or without text under one parent. An MCP
+    call inside a tool's span is that tool's; outside of one, it is a tool call of its own, and failed where its server says so.
     """
     again = twice(rows)
     if not again and not any(step[KIND] == MCP for step in rows):
@@ -114,8 +115,8 @@ def twice(rows: Sequence[Step]) -> dict[int, int]:
     for before, step in pairwise(models):
         if step[SPAN] not in again and before[SPAN] not in again and _twins(before, step):
             again[step[SPAN]] = before[SPAN]
-    tools = {step[SPAN] for step in rows if step[KIND] in (TOOL, MCP)}
-    again.update({step[SPAN]: step[C] for step in rows if step[KIND] == MCP and step[C] in tools and step[C] != step[SPAN]})
+    within = {step[SPAN]: step[C] if step[KIND] == MCP else 0 for step in rows if step[KIND] in (TOOL, MCP)}
+    again.update({span: _outermost(span, within) for span, parent in within.items() if parent in within and parent != span})
     return again
 
 
@@ -128,10 +129,14 @@ def _outermost(span: int, parents: dict[int, int]) -> int:
 
 
 def _twins(one: Step, other: Step) -> bool:
-    return other[END] - one[END] <= _TWIN_NS and one[A] == other[A] != 0 and one[B] == other[B] != 0
+    if other[END] - one[END] > _TWIN_NS or one[A] != other[A] or not one[B] == other[B] != 0:
+        return False
+    return one[A] != 0 or one[C] == other[C] != 0  # with no text to compare, side by side under one span
 
 
 def _merged(outer: Step, inner: Step) -> Step:
+    if outer[KIND] == MCP:
+        return (*outer[:FLAGS], outer[FLAGS] | inner[FLAGS] & _SAID, *outer[NAME:])
     if outer[KIND] != LLM:
         return outer
     text, tokens = outer[A] or inner[A], max(outer[B], inner[B])

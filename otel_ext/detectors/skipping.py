@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from otel_ext.detectors.base import END, NAME, C, Hit, failed, hollow
+from otel_ext.detectors.base import END, NAME, SPAN, C, Hit, Step, failed, hollow, refused
 from otel_ext.detectors.baselines import Baselines
 from otel_ext.detectors.runs import Request, Run, names_of
+from otel_ext.dialects import HANDOFF_PREFIXES, OUTPUT_PREFIXES, OUTPUT_TOOLS, PROVIDER_TOOLS
 from otel_ext.model import Evidence, Severity
 from otel_ext.settings import Expectation
 from otel_ext.wire.steps import TOOL
@@ -26,10 +27,7 @@ REQUESTED: Final = "tool_skipping/requested_not_executed"
 LEARNED: Final = "tool_skipping/learned"
 _ODD: Final = re.compile(r"[^a-z0-9]+")
 
-# Declared to the model as tools, but the framework takes the arguments as the answer: never executed, never skipped.
-OUTPUT_TOOLS: Final = frozenset({"final_answer", "final_result", "structured_output", "StructuredOutput", "json_tool_call"})
-# A hand-off is asked for like a tool and shows as another agent's run.
-HANDOFF_PREFIXES: Final = ("transfer_to_", "handoff_to_", "transfer_back_to_")
+_REFUSED: Final = "the model asked for {tool}, and was told that it was refused or is unknown"
 
 
 @dataclass(slots=True)
@@ -147,6 +145,37 @@ def _called(packed: bytes, tool: int) -> bool:
     return at >= 0 and at % STEP.itemsize == _KIND_AT
 
 
+class _Calls:
+    """Calls of one run that requests can be matched with by name: each answers one request."""
+
+    def __init__(self, calls: Sequence[Step], plain: Callable[[int], str]) -> None:
+        made = [step for step in calls if not hollow(step)]
+        self._ran = Counter(plain(step[NAME]) for step in made if not step[C] and not failed(step))
+        self._tried = Counter(plain(step[NAME]) for step in made if not step[C] and failed(step))
+        # A request without an id can be any call's of that name: which of those that have one are spoken for is not known any more.
+        self._any = Counter(plain(step[NAME]) for step in made if step[C])
+        self._turned_down = Counter(plain(step[NAME]) for step in calls if not step[C] and refused(step))
+        self.denied = {step[C] for step in calls if step[C] and refused(step)}
+        self.withheld = {step[C] for step in calls if step[C] and hollow(step)} - self.denied
+
+    def turn_down(self, tool: str) -> bool:
+        """Takes a call of *tool* that its own span says was not made."""
+        return _spend(self._turned_down, tool)
+
+    def spend(self, tool: str, request: Request) -> bool:
+        """Takes a call that *request* may have asked for; a refused one was not made, where a call of that name did not go well either."""
+        if _spend(self._ran, tool) or (not request.refused and _spend(self._tried, tool)):
+            return True
+        return request.call < 0 and _spend(self._any, tool)
+
+
+def _spend(names: Counter[str], tool: str) -> bool:
+    name = _find(names, tool)
+    if name:
+        names[name] -= 1
+    return bool(name)
+
+
 @dataclass(slots=True)
 class RequestedNotExecuted:
     """The model asked for a call, and nothing shows that it was made."""
@@ -156,22 +185,25 @@ class RequestedNotExecuted:
 
     def judge(self, run: Run) -> Iterator[Hit]:
         """One hit a tool. Requests are matched by call id before; here by name, for tool spans without an id."""
-        if not run.requests:
+        denied = [step for step in run.calls if refused(step)]
+        if not run.requests and not denied:
             return
-        ran = Counter(self.plain(step[NAME]) for step in run.calls if not step[C] and not hollow(step) and not failed(step))
-        tried = Counter(self.plain(step[NAME]) for step in run.calls if not step[C] and failed(step))
-        withheld = {step[C] for step in run.calls if step[C] and hollow(step)}
+        calls = _Calls(run.calls, self.plain)
         reported: set[int] = set()
         for request in sorted(run.requests, key=lambda each: (each.end, each.span, each.call)):
-            tool = self.plain(request.tool)
-            spare = ran if _find(ran, tool) else tried
-            if (spent := _find(spare, tool)) and (spare is ran or not request.refused):
-                spare[spent] -= 1
-            elif request.answered and not request.refused and request.call in withheld:
+            if request.call in calls.denied or calls.turn_down(self.plain(request.tool)):
+                request = request._replace(answered=True, refused=True)
+            elif calls.spend(self.plain(request.tool), request):
+                continue
+            elif request.answered and not request.refused and request.call in calls.withheld:
                 continue  # its span shows no result, but the model was given one
-            elif request.tool not in reported and self._is_call(run, request) and (hit := self._judge(run, request)):
+            if request.tool not in reported and self._is_call(run, request) and (hit := self._judge(run, request)):
                 reported.add(request.tool)
                 yield hit
+        for step in denied:  # what the model asked for may be visible nowhere but here
+            if step[NAME] not in reported:
+                reported.add(step[NAME])
+                yield self._hit(run, Request(0, step[NAME], step[SPAN], step[END], answered=True, refused=True), Severity.MEDIUM, _REFUSED)
 
     def plain(self, tool: int) -> str:
         """The name as hosts write it differently: lower case, everything else an underscore."""
@@ -181,11 +213,12 @@ class RequestedNotExecuted:
 
     def _is_call(self, run: Run, request: Request) -> bool:
         tool = self.name(request.tool)
-        return not (tool in OUTPUT_TOOLS or tool.startswith(HANDOFF_PREFIXES) or request.tool in run.agents)
+        answers = tool in OUTPUT_TOOLS or tool.startswith(OUTPUT_PREFIXES)
+        return not (answers or tool in PROVIDER_TOOLS or tool.startswith(HANDOFF_PREFIXES) or request.tool in run.agents)
 
     def _judge(self, run: Run, request: Request) -> Hit | None:
         if request.refused:
-            return self._hit(run, request, Severity.MEDIUM, "the model asked for {tool}, and was told that it was refused or is unknown")
+            return self._hit(run, request, Severity.MEDIUM, _REFUSED)
         if request.answered:
             # Instrumentation of the model client alone never shows tool spans: then the answer is all there can be.
             return self._hit(run, request, Severity.LOW, "{tool} has an answer, but no tool span") if run.tools_visible else None

@@ -74,6 +74,13 @@ METRICS: Final = (
     Declared(semconv.PROCESS_SECONDS, "histogram", "seconds", (), "Time to read, judge and rewrite one batch.", _PROCESS_BUCKETS),
     Declared(semconv.DROPPED, "counter", "items", ("what", "reason"), "What was given up, and why."),
     Declared(
+        semconv.UNKNOWN_SCOPE_SPANS,
+        "counter",
+        "spans",
+        ("scope",),
+        "Steps of instrumentation that no dialect knows, by scope name.",
+    ),
+    Declared(
         semconv.SERIES_OVERFLOW,
         "counter",
         "observations",

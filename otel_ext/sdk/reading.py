@@ -6,7 +6,6 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from otel_ext import semconv
 from otel_ext.detectors.base import Step
 from otel_ext.detectors.runs import Request
 from otel_ext.dialects import KEYS, RULES
@@ -16,7 +15,7 @@ from otel_ext.tracebook import ROW
 from otel_ext.wire import Codec
 from otel_ext.wire.memory import Events, More, Single
 from otel_ext.wire.names import fold
-from otel_ext.wire.table import Field
+from otel_ext.wire.table import STEP_KINDS, Field, NameRule
 
 LOW: Final = 0xFFFFFFFF
 _ORDER: Final = struct.Struct("<QI")  # end and span of a packed step
@@ -26,11 +25,10 @@ _request: Final = _REQUESTS.unpack
 _REQUEST_BYTES: Final = _REQUESTS.size
 _ANSWERS: Final = struct.Struct("<I?xxxQ")
 
-# A span with none of these keys and none of these names is no step, whatever else it carries.
-_KNOWN: Final = frozenset(key.name for key in KEYS if key.field is not Field.MARK and key.name != semconv.LANGFUSE_TRACE_ID)
+# A span with none of these keys, and no name by which its scope's spans are known, is no step, whatever else it carries.
+_KNOWN: Final = frozenset(key.name for key in KEYS if key.field is Field.KIND and not key.event)
 _EVENTS: Final = frozenset(key.event for key in KEYS if key.event)
 _COMMON: Final = "gen_ai.operation.name"  # looked for first: most steps have it
-_NAMED: Final = tuple(rule.prefix for rule in RULES if not rule.kinds or StepKind.OTHER in rule.kinds)
 
 
 class Reading(NamedTuple):
@@ -60,7 +58,7 @@ class Reader:
         self._span = codec.span
         # One value each, so that another thread never sees half of a change.
         self._resource: tuple[object, bytes] = (None, b"")
-        self._scope: tuple[object, bytes] = (None, b"")
+        self._scope: tuple[object, bytes, tuple[str, ...]] = (None, b"", ())
 
     def read(self, span: Any, span_id: int, attributes: dict[str, Any], inputs: bool) -> Reading | None:
         """*span* as a step, None where it is none. Without *inputs*, the messages that its model was given are left unread."""
@@ -70,14 +68,14 @@ class Reader:
     def single(self, span: Any, span_id: int, attributes: dict[str, Any], inputs: bool) -> Single | None:
         """Like `read`, as the codec gives it: for the many spans of which nothing needs to be told."""
         name = span._name
-        if _COMMON not in attributes and _KNOWN.isdisjoint(attributes) and not name.startswith(_NAMED):
+        scope, scope_name, named = self._scope
+        if span._instrumentation_scope is not scope:
+            scope_name, named = self._learn_scope(span._instrumentation_scope)
+        if _COMMON not in attributes and _KNOWN.isdisjoint(attributes) and not name.startswith(named):
             return None
         resource, service = self._resource
         if span._resource is not resource:
             service = self._learn_resource(span._resource)
-        scope, scope_name = self._scope
-        if span._instrumentation_scope is not scope:
-            scope_name = self._learn_scope(span._instrumentation_scope)
         parent, events = span._parent, span._events
         return self._span(
             name,
@@ -100,10 +98,17 @@ class Reader:
         self._resource = (resource, service)
         return service
 
-    def _learn_scope(self, scope: Any) -> bytes:
-        name = str(scope.name).encode("utf-8", "replace") if scope else b""
-        self._scope = (scope, name)
-        return name
+    def _learn_scope(self, scope: Any) -> tuple[bytes, tuple[str, ...]]:
+        name = str(scope.name) if scope else ""
+        named = tuple(rule.prefix for rule in RULES if rule.kind in STEP_KINDS and _makes(rule, name))
+        raw = name.encode("utf-8", "replace")
+        self._scope = (scope, raw, named)
+        return raw, named
+
+
+def _makes(rule: NameRule, scope: str) -> bool:
+    """Whether a span of this scope can be a step by *rule* alone."""
+    return (not rule.kinds or StepKind.OTHER in rule.kinds) and scope.startswith(rule.scope)
 
 
 def _dropped(held: Any) -> bool:

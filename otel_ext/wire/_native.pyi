@@ -22,7 +22,7 @@ class Codec:
         keys: list[tuple[bytes, int, int, list[tuple[bytes, int]], bytes, Narrow]],  # name, Field, rank, values, kinds
         rules: list[tuple[bytes, int | None, int | None, bytes, bytes, bytes]],  # prefix, kind, take, kinds, scope, suffix
         limits: list[int],  # depth_max, names_max, name_bytes_max, requests_max, answers_max
-        markers: list[bytes],
+        markers: list[list[bytes]],
         claims: list[bytes],
     ) -> None: ...
     def scan(self, payload: bytes) -> tuple[list[bytes], list[bytes], list[tuple[int, int, str | list[str]]], int]:

@@ -13,6 +13,7 @@ _NAMES_MAX: Final = 65_533  # numbers are u2, and two are taken
 _NAME_BYTES_MIN: Final = 4  # room for any one character
 _RANK_MAX: Final = 2**31 - 1
 _FLAT_MAX: Final = 64
+RULES_MAX: Final = 256  # one bit each, in the native codec
 FLAT: Final = (Field.FLAT_OUTPUT, Field.FLAT_INPUT, Field.FLAT_DECLARED)
 
 
@@ -93,6 +94,8 @@ def _entry(key: Key) -> Entry:
 
 def rules(name_rules: Sequence[NameRule]) -> list[Rule]:
     """*name_rules* in bytes, in order; raises ValueError for one that cannot be."""
+    if len(name_rules) > RULES_MAX:
+        raise ValueError(f"{len(name_rules)} name rules, allowed are {RULES_MAX}")
     for rule in name_rules:
         if rule.take not in (None, Field.TOOL, Field.AGENT):
             raise ValueError(f"{rule.prefix}: take is TOOL, AGENT or None")

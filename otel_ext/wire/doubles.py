@@ -9,8 +9,8 @@ from typing import Final
 from otel_ext.model import StepKind
 from otel_ext.wire.table import NAME_OTHER, StepFlag
 
-_CALLS: Final = (StepKind.TOOL, StepKind.MCP)
 _RESULT: Final = int(StepFlag.HAS_RESULT | StepFlag.SHORT_RESULT)
+_SAID: Final = int(StepFlag.ERROR | StepFlag.REFUSED)
 _HOPS_MAX: Final = 16  # calls inside of calls; damaged parents may go in a circle
 
 
@@ -29,7 +29,6 @@ class Made:
     a: int
     b: int
     c: int
-    server: bool
     inside: Made | None = None  # the call that tells of the same one
 
     @property
@@ -41,25 +40,19 @@ class Made:
 def single(made: Iterable[Made]) -> list[Made]:
     """The steps that stay, in order of rows; what those that go tell is added to the ones that stand for them."""
     steps = list(made)
-    calls = [step for step in steps if step.kind in _CALLS]
+    calls = [step for step in steps if step.kind == StepKind.TOOL]
     by_id: dict[tuple[int, int], Made] = {}
     for step in calls:
         by_id.setdefault((step.trace, step.span_id), step)
     for step in calls:
         parent = by_id.get((step.trace, step.parent_id))
-        if parent is not None and parent is not step and _tells_of_the_same(step, parent):
+        if parent is not None and parent is not step and step.name == parent.name and step.name > NAME_OTHER:
             step.inside = parent
     for step in calls:
         outer = _outermost(step)
-        if step.kind == StepKind.TOOL and outer is not None:
+        if outer is not None:
             _fill(outer, step)
-    return [step for step in steps if step.inside is None and not step.server]
-
-
-def _tells_of_the_same(step: Made, parent: Made) -> bool:
-    if step.kind == StepKind.MCP:
-        return True
-    return parent.kind == StepKind.TOOL and step.name == parent.name and step.name > NAME_OTHER
+    return [step for step in steps if step.inside is None]
 
 
 def _outermost(step: Made) -> Made | None:
@@ -72,7 +65,7 @@ def _outermost(step: Made) -> Made | None:
 
 
 def _fill(outer: Made, inner: Made) -> None:
-    outer.flags |= inner.flags & StepFlag.ERROR
+    outer.flags |= inner.flags & _SAID
     outer.c = outer.c or inner.c
     if not outer.flags & StepFlag.HAS_ARGUMENTS:
         outer.flags |= inner.flags & StepFlag.HAS_ARGUMENTS

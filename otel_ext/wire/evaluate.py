@@ -15,7 +15,7 @@ from otel_ext.wire.names import hashed
 from otel_ext.wire.reader import Value, Values
 from otel_ext.wire.row import Row
 from otel_ext.wire.skim import Json, unescape
-from otel_ext.wire.sources import Reader, Source, Tables, ordered
+from otel_ext.wire.sources import Reader, Source, Tables, ordered, says_no_such_tool
 from otel_ext.wire.table import DECLARED_ESCAPED, DECLARED_JSON, DECLARED_ONE, DECLARED_VALUE, MARK_SHIFT, Field, Flag, StepFlag
 
 _INT32_MAX: Final = 2**31 - 1
@@ -70,7 +70,7 @@ class Evaluation:
             return
         found = self._derived(entry, value) if self._scope.startswith(entry.scope) else None
         text = self._values.text(found) if found else None
-        kind = entry.values.get(text) if text else None
+        kind = entry.values.get(text, entry.values.get(b"")) if text else None
         if kind is not None and (self._kind is None or entry.rank < self._kind[0]):
             self._kind = entry.rank, kind
 
@@ -106,6 +106,8 @@ class Evaluation:
             row.names[slot] = tables.intern(self._values.text(self._best[wanted][1]) if wanted in self._best else taken)
         row.names[4] = tables.intern(service)
         self._fill_fields(row)
+        if row.kind in _ENVELOPED and row.step_flags & StepFlag.REFUSED:
+            row.flags |= Flag.ERROR
         self._fill_tokens(row)
         self._read_sources(row)
 
@@ -137,6 +139,8 @@ class Evaluation:
                 self._best[wanted] = entry.rank, value
         elif wanted is Field.ERROR:
             row.flags |= Flag.ERROR if self._says_error(entry, value) else 0
+        elif wanted is Field.REFUSED:
+            row.step_flags |= StepFlag.REFUSED if row.kind in _ENVELOPED and self._says_error(entry, value) else 0
         elif wanted is Field.MARK:
             row.flags |= 1 << MARK_SHIFT + entry.rank
         elif wanted in _OUTPUTS:
@@ -163,7 +167,7 @@ class Evaluation:
 
     def _says_error(self, entry: Entry, value: Value) -> bool:
         if value.member == reader.BOOL:
-            return value.number != 0
+            return (b"true" if value.number else b"false") in entry.values if entry.values else value.number != 0
         if value.member != reader.STRING:
             return False
         text = self._values.text(value)
@@ -216,6 +220,7 @@ class Evaluation:
             row.hashes[2], row.result_len = hashed(content(value)), value.end - value.start
             row.flags |= Flag.HAS_RESULT
             if row.kind in _ENVELOPED and value.member in (reader.STRING, reader.JSON):
+                row.step_flags |= StepFlag.REFUSED if says_no_such_tool(content(value)) else 0
                 self._unwrap_result(row, content(value))
         if value := best.get(Field.CONVERSATION):
             row.conversation_range = value.start, value.end - value.start
@@ -235,6 +240,8 @@ class Evaluation:
             row.tokens[0] = min((self._values.tokens(net[1]) or 0) + cached, _INT32_MAX)
         elif 0 <= row.tokens[0] < cached:
             row.tokens[0] = min(row.tokens[0] + cached, _INT32_MAX)
+        if row.tokens[0] == 0 and row.kind in _BY_MODEL:
+            row.tokens = [count or -1 for count in row.tokens]
 
     @staticmethod
     def _unwrap_result(row: Row, text: bytes) -> None:

@@ -22,8 +22,11 @@ from otel_ext.wire.skim import FaultError, Json, Skim, present, string
 
 _DEPTH_MAX: Final = 16
 _RECENT: Final = 32  # requests among which one that comes twice is looked for
-_LISTS: Final = frozenset([b"parts", b"content", b"contents", b"messages", b"choices", b"candidates", b"generations", b"replies"])
-_PARTS: Final = frozenset([b"parts", b"content", b"contents"])
+_LISTS: Final = frozenset(
+    [b"parts", b"content", b"contents", b"messages", b"choices", b"candidates", b"generations", b"replies", b"blocks"]
+)
+_PARTS: Final = frozenset([b"parts", b"content", b"contents", b"blocks"])
+_CONTENTS: Final = (b"content", b"blocks")
 _OBJECTS: Final = frozenset([b"message", b"kwargs", b"content", b"data"])
 _CALLS: Final = frozenset([b"function", b"function_call", b"functionCall", b"toolUse", b"tool_call"])
 _ANSWERS: Final = frozenset([b"functionResponse", b"function_response", b"toolResult", b"tool_call_result"])
@@ -75,6 +78,7 @@ class _Object:
         self.slots: Slots = {}
         self.call: Slots | None = None
         self.answer: Slots | None = None
+        self.builtin = False  # a call that the provider executed itself
         self.known = self.told = False  # told: its text was taken, or was inside of it
 
 
@@ -141,13 +145,22 @@ class Messages:
         descends = (first == b"[" and (key in _LISTS or top)) or (first == b"{" and (key in _OBJECTS or top))
         if descends and _type(one.slots) not in _ANSWER_TYPES:
             end = self._value(at, depth + 1, part=key in _PARTS and first == b"[")
-            if key == b"content":
-                one.slots[key] = Json(skim.json[at:end], False)
+            if key in _CONTENTS:
+                one.slots[b"content"] = Json(skim.json[at:end], False)
             one.known = one.told = True
             return end
         if key == b"tool_calls":
             one.known = True
             return self._value(at, depth + 1, part=True, call=True) if first == b"[" and self.outputs else skim.skip(at)
+        if first == b"{" and key == b"additional_kwargs":
+            beside, end = self._inner(at)
+            if b"tool_call_id" in beside:
+                one.slots.setdefault(b"tool_call_id", beside[b"tool_call_id"])
+            return end
+        if key == b"builtin":
+            end = skim.skip(at)
+            one.builtin = skim.json[at:end] == b"true"
+            return end
         if first == b"{" and (key in _CALLS or key in _ANSWERS):
             inner = self._inner(at)
             if key in _CALLS:
@@ -190,6 +203,8 @@ class Messages:
         kind = _type(slots)
         has_result = any(key in slots for key in _RESPONSES)
         apart = kind is None and b"call_id" in slots
+        if one.builtin:
+            return
         if one.call is not None or call or kind in _CALL_TYPES or (kind is None and not has_result and _is_call(slots)):
             self._request({**slots, **(one.call or {})})
         elif one.answer is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from otel_ext.errors import MalformedPayload
 from otel_ext.wire import _native, compile
 from otel_ext.wire.columns import build, packed, packed_columns
-from otel_ext.wire.table import CLAIM_WORDS, REFUSAL_MARKERS, Column, Key, Limits, NameRule, Scan
+from otel_ext.wire.table import CLAIM_WORDS, NO_TOOL_MARKERS, REFUSAL_MARKERS, Column, Key, Limits, NameRule, Scan
 
 
 class NativeCodec:
@@ -26,7 +26,9 @@ class NativeCodec:
             (rule.prefix, rule.kind, None if rule.take is None else int(rule.take), bytes(rule.kinds), rule.scope, rule.suffix)
             for rule in compile.rules(rules)
         ]
-        self._codec = _native.Codec(entries, compiled, bounds, list(REFUSAL_MARKERS), [word.encode() for word in CLAIM_WORDS])
+        self._codec = _native.Codec(
+            entries, compiled, bounds, [list(REFUSAL_MARKERS), list(NO_TOOL_MARKERS)], [word.encode() for word in CLAIM_WORDS]
+        )
         self.span = self._codec.span  # once a span on an application's own thread: no call in between
 
     def scan(self, payload: bytes) -> Scan:

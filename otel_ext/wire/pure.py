@@ -53,13 +53,11 @@ _STATUS: Final = tag(fields.Span.STATUS)
 _STATUS_CODE: Final = tag(fields.Status.CODE, VARINT)
 _FLAGS: Final = tag(fields.Span.FLAGS, FIXED32)
 _LINK_ATTRIBUTES: Final = tag(fields.Link.ATTRIBUTES)
-_KIND: Final = tag(fields.Span.KIND, VARINT)
 _DROPPED: Final = (tag(fields.Span.DROPPED_ATTRIBUTES_COUNT, VARINT), tag(fields.Span.DROPPED_EVENTS_COUNT, VARINT))
 _IDS: Final = (_TRACE_ID, rewrite.SPAN_ID, rewrite.PARENT_ID, _NAME)
 
 _REMOTE: Final = 0x300  # SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK and SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _PAYLOAD_BYTES_MAX: Final = 2**32 - 1
-_SERVER: Final = 2  # Span.SpanKind
 _UINT32: Final = 0xFFFFFFFF
 _BY_TOOL: Final = (StepKind.TOOL, StepKind.HANDOFF, StepKind.RETRIEVER)
 _BY_MODEL: Final = (StepKind.LLM, StepKind.EMBEDDING)
@@ -244,8 +242,6 @@ class _Scanner:
                 self._status(piece, row)
             elif piece.tag == _FLAGS:
                 remote = Flag.REMOTE_PARENT if piece.number & _REMOTE == _REMOTE else 0
-            elif piece.tag == _KIND:
-                row.server = piece.number & _UINT32 == _SERVER
             elif piece.tag in dropped:
                 dropped[piece.tag] = piece.number & _UINT32
         row.flags = remote | (Flag.CUT if any(dropped.values()) else 0)
@@ -283,16 +279,15 @@ class _Scanner:
             name, a, b, c = agent, fold(output), _duration_ms(row), 0
         else:
             return
-        server = row.server and row.kind == StepKind.MCP
         ids = row.trace, row.end, row.span_id, row.parent_id, len(self._rows)
-        self._made.append(Made(*ids, row.kind, _step_flags(row), name, a, b, c, server))
+        self._made.append(Made(*ids, row.kind, _step_flags(row), name, a, b, c))
 
     def _settled(self, row: int, call_id: int) -> bool:
         return (self._row_traces[row], fold(call_id)) in self._settled_calls
 
     def _sorted_steps(self) -> tuple[bytes, bytes, bytes]:
         stay = sorted(single(self._made), key=lambda made: made.order)
-        self._settled_calls = {(made.trace, made.c) for made in self._made if made.kind == StepKind.TOOL and made.c and not _hollow(made)}
+        self._settled_calls = {(made.trace, made.c) for made in self._made if made.kind == StepKind.TOOL and made.c and _was_made(made)}
         first, groups, packed = 0, [], []
         for trace, group in itertools.groupby(stay, key=lambda made: made.trace):
             steps = [(made.end, made.span_id & _UINT32, made.kind, made.flags, made.name, made.a, made.b, made.c) for made in group]
@@ -304,10 +299,10 @@ class _Scanner:
         return b"".join(packed), rows, b"".join(groups)
 
 
-def _hollow(made: Made) -> bool:
-    """A tool step that tells how it was called, but not how it went."""
+def _was_made(made: Made) -> bool:
+    """Not a tool step that tells how it was called and not how it went, and not one of which its span says that it was not made."""
     how = StepFlag.ERROR | StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT | StepFlag.CUT
-    return made.flags & how == StepFlag.HAS_ARGUMENTS
+    return made.flags & how != StepFlag.HAS_ARGUMENTS and not made.flags & StepFlag.REFUSED
 
 
 def _step_flags(row: Row) -> int:

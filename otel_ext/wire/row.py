@@ -30,6 +30,5 @@ class Row:
     cost: float = math.nan
     requests: tuple[int, int] = (0, 0)
     answers: tuple[int, int] = (0, 0)
-    server: bool = False  # Span.kind
     step_flags: int = 0  # StepFlag bits that are no Flag
     likeness: int = 0  # of the arguments or the output, see `table.STEP`

@@ -19,7 +19,7 @@ from otel_ext.wire.reader import Value, Values
 from otel_ext.wire.row import Row
 from otel_ext.wire.skim import Json, unescape
 from otel_ext.wire.structured import to_json
-from otel_ext.wire.table import REFUSAL_MARKERS, Field, Flag, Limits, StepFlag
+from otel_ext.wire.table import NO_TOOL_MARKERS, REFUSAL_MARKERS, Field, Flag, Limits, StepFlag
 
 _REFUSAL_BYTES_MAX: Final = 256
 _STRUCTURED: Final = (reader.ARRAY, reader.KVLIST)
@@ -204,3 +204,9 @@ def _plain(json: Json | None) -> bytes:
 def _refused(response: bytes) -> bool:
     head = response[:_REFUSAL_BYTES_MAX].lower()
     return any(marker in head for marker in REFUSAL_MARKERS)
+
+
+def says_no_such_tool(result: bytes) -> bool:
+    """Whether the result of a call says that there is nothing to call."""
+    head = result[:_REFUSAL_BYTES_MAX].lower()
+    return any(marker in head for marker in NO_TOOL_MARKERS)

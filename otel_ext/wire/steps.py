@@ -78,7 +78,9 @@ def _of_models(models: Sequence[Step]) -> int:
     flags = _REPEATS if any(one[0] == other[0] for one, other in pairwise(outputs)) else 0
     spans = {step[_SPAN] for step in models}
     nested = any(step[_C] and step[_C] != step[_SPAN] and step[_C] in spans for step in models)
-    twice = any(one[:2] == other[:2] and other[2] - one[2] <= DOUBLED_NS for one, other in pairwise(outputs))
+    silent = sorted((step[_C], step[_B], step[_END]) for step in models if not step[_A] and step[_B] and step[_C])
+    pairs = [*pairwise(outputs), *pairwise(silent)]
+    twice = any(one[:2] == other[:2] and other[2] - one[2] <= DOUBLED_NS for one, other in pairs)
     return flags | (_DOUBLED if nested or twice else 0) | (_SIMILAR if _alike([one[0] for one in outputs]) else 0)
 
 

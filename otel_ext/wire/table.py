@@ -16,6 +16,7 @@ import numpy as np
 
 from otel_ext.model import StepKind
 from otel_ext.wire.words import CLAIM_WORDS as CLAIM_WORDS
+from otel_ext.wire.words import NO_TOOL_MARKERS as NO_TOOL_MARKERS
 from otel_ext.wire.words import REFUSAL_MARKERS as REFUSAL_MARKERS
 
 # One row a span, in wire order. Refused spans have a row too (flag INVALID_ID), so that row numbers match the walk of `project`.
@@ -71,13 +72,10 @@ SPAN: Final = np.dtype(
 #   arguments: the likeness is a hash in which every run of ASCII digits is one "0" and ASCII letters are lower case, so equal means "the
 #              same but for a counter". Bytes past SHAPE_BYTES_MAX count as they are.
 #   output:    the likeness is a simhash of the words: the fewer bits differ, the more alike. See `otel_ext.wire.prints`.
-# One call is one step, even where several instrumentations have told of it in the same payload. So these are no steps:
-#   - an MCP span without a tool name: it is not `tools/call`, so the key table must give a TOOL to no other MCP span;
-#   - an MCP span whose Span.kind is SERVER: the caller's span is the call;
-#   - an MCP span whose parent, in the same payload, is a TOOL span, or an MCP span with a tool name;
-#   - a TOOL span whose parent, in the same payload, is a TOOL span of the same tool name. Its arguments, result and call id fill
-#     what the step of the outermost such span lacks, and its error makes that one an error too. The rows of SPAN stay as they were read.
-# Where parts of one call come in different payloads, both are steps: GroupFlag.DOUBLED says that somebody has to look.
+# A TOOL span whose parent, in the same payload, is a TOOL span of the same tool name tells of the same call, and is no step. Its arguments,
+# result and call id fill what the step of the outermost such span lacks, and its error makes that one an error too. The rows of SPAN stay
+# as they were read. An MCP span is a step where it has a tool name, so the key table must give a TOOL to those of `tools/call` only;
+# client and server both make one, often in different payloads: GroupFlag.DOUBLED says that somebody has to look who has the whole trace.
 STEP: Final = np.dtype(
     [
         ("end", "<u8"),
@@ -117,7 +115,7 @@ GROUP: Final = np.dtype(
 
 # A tool call the model asked for, and an answer to one that a later model call was given. Settled (0 or 1) is one whose tool step is in
 # the same trace of the same payload: kind TOOL, its c (not 0) the fold of this call id, and not hollow (arguments, but neither result
-# nor error, and nothing of the span was dropped).
+# nor error, and nothing of the span was dropped) and not REFUSED.
 REQUEST: Final = np.dtype([("row", "<u4"), ("tool", "<u2"), ("settled", "u1"), ("pad", "u1"), ("call_id", "<u8"), ("arguments", "<u8")])
 ANSWER: Final = np.dtype([("row", "<u4"), ("refused", "u1"), ("settled", "u1"), ("pad", "u1", (2,)), ("call_id", "<u8")])
 
@@ -158,6 +156,7 @@ class StepFlag(enum.IntFlag):
     HAS_RESULT = 4
     SHORT_RESULT = 8  # tool, handoff, retriever, mcp: HAS_RESULT, and the result is of SHORT_RESULT_BYTES or fewer
     TRUNCATED = 16  # llm, embedding: a FINISH says that the length limit cut the output
+    REFUSED = 16  # tool, mcp: the span says that the call was not made: a REFUSED, or a result with one of NO_TOOL_MARKERS
     CUT = 32  # as Flag.CUT
     EMPTY = 64  # llm: an output was recorded, it was read to its end, and it has neither text nor tool calls nor anything unknown
     REPETITIVE = 128  # llm: REPETITIVE_WORDS_MIN words or more, and the different ones are under REPETITIVE_PERCENT of them
@@ -175,8 +174,8 @@ class GroupFlag(enum.IntFlag):
     """Bits of GROUP.flags.
 
     DOUBLED: the c of an LLM step (not 0, not its own span) is the span of an LLM step; or two LLM steps with equal a (not 0) and equal b
-    end within DOUBLED_NS; or a step is of kind MCP. The likeness of model steps is looked at pair by pair: with over SIMILAR_STEPS_MAX of
-    them, SIMILAR is set unseen.
+    end within DOUBLED_NS, or two without a and with equal b and c (not 0); or a step is of kind MCP. The likeness of model steps is looked
+    at pair by pair: with over SIMILAR_STEPS_MAX of them, SIMILAR is set unseen.
     """
 
     REPEATS = 1  # two tool steps with equal name and arguments, or two model steps with equal output
@@ -202,7 +201,7 @@ class Field(enum.IntEnum):
     source that has text, requests come from the first that has any, answers too; sources on events of the same rank are read together.
     """
 
-    KIND = 0  # string through Key.values -> StepKind; a string not in the table yields nothing
+    KIND = 0  # string through Key.values -> StepKind; one not in the table is the table's "", else it yields nothing
     OPERATION = 1  # non-empty string -> interned
     TOOL = 2
     MODEL = 3
@@ -230,6 +229,7 @@ class Field(enum.IntEnum):
     USER = 25  # non-empty string -> byte range
     DECLARED = 26  # any value that is not empty -> a row of Scan.declared, for every such attribute: rank does not matter
     FLAT_DECLARED = 27  # a prefix, with the dot, before `N.tool.json_schema`, `N.json_schema`, `N.tool.name`, `N.name` or `N.function.name`
+    REFUSED = 29  # as ERROR, but says that a tool was not let run or does not exist: sets StepFlag.REFUSED of a TOOL or MCP
     FINISH = 28  # string, array of strings, or either as JSON; any one of them (also between commas) in Key.values means TRUNCATED
 
 

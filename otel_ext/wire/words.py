@@ -18,10 +18,23 @@ REFUSAL_MARKERS: Final = (
     b"tool not found",
     b"not found",
     b"no such tool",
+    b"nosuchtool",
     b"blocked by",
     b"rejected the tool",
     b"not approved",
     b"denied",
+)
+
+# The same of a tool's own result, where plain "not found" may be what the tool found: there is no such tool, so nothing was executed.
+NO_TOOL_MARKERS: Final = (
+    b"error: tool '",
+    b'error: tool \\"',
+    b'error: tool "',
+    b"is not a valid tool",
+    b"unknown tool",
+    b"tool not found",
+    b"no such tool",
+    b"nosuchtool",
 )
 
 # Lower-case ASCII words; a text with one of them may claim that something was done. Letters and digits only.

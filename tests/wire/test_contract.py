@@ -304,17 +304,16 @@ def test_an_mcp_call_is_a_step(codec) -> None:
 @both
 @pytest.mark.parametrize("backwards", [False, True])
 def test_one_call_is_one_step_whoever_tells_of_it(codec, backwards: bool) -> None:
-    """Lists, servers, and what is inside of another call are no steps; what is not surely the same call stays."""
+    """A tool's span inside one of the same tool is no step; what is not surely the same call stays, and so do all sides of an MCP call."""
     named = TOOL | {"gen_ai.tool.name": "search"}
     other = TOOL | {"gen_ai.tool.name": "lookup"}
     cases = [
         ([span(1, {"mcp.method.name": "tools/list"})], []),
-        ([span(1, CALL, kind=2)], []),
-        ([span(1, named), span(2, CALL, parent=1)], [1]),
-        ([span(1, CALL), span(2, CALL, parent=1), span(3, CALL, parent=2, kind=2)], [1]),
-        ([span(1, CALL, kind=2), span(2, CALL, parent=1)], []),
+        ([span(1, CALL, kind=2)], [1]),
+        ([span(1, named), span(2, CALL, parent=1)], [1, 2]),
+        ([span(1, CALL), span(2, CALL, parent=1), span(3, CALL, parent=2, kind=2)], [1, 2, 3]),
         ([span(1, CALL | {"gen_ai.tool.name": ""}), span(2, CALL, parent=1)], [2]),
-        ([span(1, named), span(2, CALL, parent=1, trace=2)], [1, 2]),
+        ([span(1, named), span(2, named, parent=1, trace=2)], [1, 2]),
         ([span(1, named), span(2, named, parent=1), span(3, named, parent=2)], [1]),
         ([span(1, named), span(2, other, parent=1)], [1, 2]),
         ([span(1, TOOL), span(2, TOOL, parent=1)], [1, 2]),
@@ -417,3 +416,51 @@ def test_declared_tools_are_found(codec) -> None:
     texts = [payload[at : at + length] for at, length in zip(declared["at"].tolist(), declared["len"].tolist(), strict=True)]
     assert texts[:4] == [f"[{schema}]".encode(), schema.encode(), b"lookup", json.dumps(schema)[1:-1].encode()]
     assert declared["hash"].tolist() == [hashed(text) for text in texts]
+
+
+@both
+def test_a_call_that_was_not_made(codec) -> None:
+    """A tool that does not exist: its span is an error, settles nothing, and has the bit; what a tool found missing is a result."""
+    asked = chat(5, **{"gen_ai.output.messages": calls()})
+    made = TOOL | {"gen_ai.tool.name": "search", "gen_ai.tool.call.id": "c1", "gen_ai.tool.call.arguments": "{}"}
+    for result, refused in (("Unknown tool: search", True), ("[\"Error: tool 'search' not found\"]", True), ("flight not found", False)):
+        scan = codec.scan(request(asked, span(1, made | {"gen_ai.tool.call.result": result})))
+        step = next(step for step in scan.steps if step["kind"] == StepKind.TOOL)
+        assert bool(step["flags"] & StepFlag.REFUSED) == refused
+        assert bool(step["flags"] & StepFlag.ERROR) == refused
+        assert bool(scan.groups["flags"][0] & GroupFlag.UNUSUAL) == refused
+        assert scan.requests["settled"].tolist() == [not refused]
+
+
+@both
+def test_models_without_an_output_are_told_apart_by_their_parent(codec) -> None:
+    """Two reports of one call that asked for a tool: side by side, at the same time, with the same tokens."""
+    counts = {"gen_ai.usage.input_tokens": 7}
+    same = [span(1, CHAT | counts, parent=9), span(2, CHAT | counts, parent=9)]
+    apart = [span(1, CHAT | counts, parent=9), span(2, CHAT | counts, parent=8)]
+    unknown = [span(1, CHAT, parent=9), span(2, CHAT, parent=9)]
+    flags = [int(codec.scan(request(*spans)).groups["flags"][0]) & GroupFlag.DOUBLED for spans in (same, apart, unknown)]
+    assert flags == [GroupFlag.DOUBLED, 0, 0]
+
+
+@both
+def test_no_tokens_at_all_are_unknown(codec) -> None:
+    """A model call takes input: 0 means that nobody knows, and then a 0 beside it means nothing either."""
+    scan = codec.scan(request(chat(**{"gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0, "cached": 0})))
+    assert [scan.spans[f"{kind}_tokens"][0] for kind in ("input", "output", "cached")] == [-1, -1, -1]
+    scan = codec.scan(request(chat(**{"gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 0, "cached": 0})))
+    assert [scan.spans[f"{kind}_tokens"][0] for kind in ("input", "output", "cached")] == [5, 0, 0]
+
+
+@both
+def test_calls_of_the_provider_and_answers_beside_their_blocks(codec) -> None:
+    """`builtin` is no request; LlamaIndex has the id of a call in `additional_kwargs`, and the answer in `blocks`."""
+    parts = [
+        {"type": "tool_call", "id": "p", "name": "web", "builtin": True},
+        {"type": "tool_call", "id": "c1", "name": "search", "builtin": 1},
+    ]
+    told = [{"role": "tool", "additional_kwargs": {"tool_call_id": "c0"}, "blocks": [{"block_type": "text", "text": "denied"}]}]
+    messages = {"gen_ai.output.messages": json.dumps([{"parts": parts}]), "gen_ai.input.messages": json.dumps(told)}
+    scan = codec.scan(request(chat(**messages)))
+    assert scan.requests["call_id"].tolist() == [hashed(b"c1")]
+    assert (scan.answers["call_id"].tolist(), scan.answers["refused"].tolist()) == ([hashed(b"c0")], [1])

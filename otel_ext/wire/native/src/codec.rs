@@ -22,6 +22,7 @@ pub struct Codec {
     pub table: Table,
     pub limits: Limits,
     pub markers: Markers,
+    pub no_tool: Markers,
     pub claims: Claims,
     pub answered: [Finder<'static>; GUARDS.len()], // one of them is in every answer
     pub enveloped: [Finder<'static>; 2],           // one of them is in every envelope that tells something
@@ -52,13 +53,14 @@ pub struct Columns {
 }
 
 impl Codec {
-    pub fn new(table: Table, limits: Limits, markers: Vec<Vec<u8>>, claims: &[Vec<u8>]) -> Self {
+    pub fn new(table: Table, limits: Limits, [markers, no_tool]: [Vec<Vec<u8>>; 2], claims: &[Vec<u8>]) -> Self {
         let names = Mutex::new(Names::new(limits.names_max, limits.name_bytes_max));
         let enveloped = [b"tool_call_id".as_slice(), br#"rror""#].map(Finder::new);
         Self {
             table,
             limits,
             markers: Markers::new(markers),
+            no_tool: Markers::new(no_tool),
             claims: Claims::new(claims),
             answered: GUARDS.map(Finder::new),
             enveloped,
@@ -103,6 +105,7 @@ impl Codec {
             row: 0,
             service: b"",
             scope: b"",
+            rules: None,
         }
     }
 

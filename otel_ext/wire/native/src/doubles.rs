@@ -1,20 +1,19 @@
 //! One call is one step, whoever told of it: which steps of a payload go. `otel_ext/wire/doubles.py` does the same.
 
 use crate::names::NAME_OTHER;
-use crate::rows::{MCP, Step, TOOL};
+use crate::rows::Step;
 
 const HOPS_MAX: usize = 16; // calls inside of calls; damaged parents may go in a circle
 const SIEVE_BITS: u32 = 12;
 const NOBODY: u32 = u32::MAX;
 
-/// The ids of a step of kind TOOL or MCP.
+/// The ids of a step of kind TOOL.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     pub step: u32,
     pub trace: u32,
     pub span_id: u64,
     pub parent_id: u64,
-    pub server: bool,
 }
 
 /// Span ids of calls, one bit for many: most parents are no calls, and this tells at once.
@@ -52,8 +51,7 @@ pub fn gone(steps: &mut [Step], calls: &[Call]) -> Vec<u32> {
     if !inside.is_empty() {
         fill(steps, calls, &inside);
     }
-    let is_inside = |number: usize| inside.get(number).is_some_and(|parent| *parent != NOBODY);
-    calls.iter().enumerate().filter(|(number, call)| call.server || is_inside(*number)).map(|(_, call)| call.step).collect()
+    calls.iter().zip(&inside).filter(|(_, parent)| **parent != NOBODY).map(|(call, _)| call.step).collect()
 }
 
 /// For each call the number of the call that tells of the same one, NOBODY for none; empty where there is none at all.
@@ -79,13 +77,13 @@ fn parents(steps: &[Step], calls: &[Call]) -> Vec<u32> {
 
 /// Whether a step tells of the same call as that of its parent.
 fn same(step: &Step, parent: &Step) -> bool {
-    step.kind == MCP || parent.kind == TOOL && step.name == parent.name && step.name > NAME_OTHER
+    step.name == parent.name && step.name > NAME_OTHER
 }
 
 fn fill(steps: &mut [Step], calls: &[Call], inside: &[u32]) {
     let step_of = |number: u32| calls.get(number as usize).map(|call| call.step as usize);
     for (call, parent) in calls.iter().zip(inside) {
-        let inner = steps.get(call.step as usize).copied().filter(|step| step.kind == TOOL && *parent != NOBODY);
+        let inner = steps.get(call.step as usize).copied().filter(|_| *parent != NOBODY);
         let outer = outermost(*parent, inside).and_then(step_of);
         if let (Some(inner), Some(outer)) = (inner, outer.and_then(|outer| steps.get_mut(outer))) {
             outer.take(&inner);

@@ -12,8 +12,8 @@ use crate::prints::Printer;
 use crate::rows::{self, EMBEDDING, HANDOFF, LLM, MCP, RETRIEVER, Span, TOOL};
 use crate::scan::{Head, Scanner};
 use crate::skim::Skim;
-use crate::sources::id_hash;
-use crate::table::{Entry, Goal, Table, key_hash};
+use crate::sources::{id_hash, says_no_such_tool};
+use crate::table::{Entry, Goal, RuleSet, Table, key_hash};
 use crate::unescape::unescape;
 use crate::value::{Member, Value, Values, amount, tokens};
 
@@ -94,7 +94,7 @@ impl Scratch<'_> {
             }
             let value = if entry.in_scope(scope) { entry.derived(value, payload) } else { None };
             let text = value.filter(|value| value.member == Member::String && value.start < value.end);
-            if let Some(kind) = text.and_then(|text| entry.value_of(&text.plain(payload))) {
+            if let Some(kind) = text.and_then(|text| entry.kind_of(&text.plain(payload))) {
                 if self.kind.is_none_or(|(rank, _)| entry.rank < rank) {
                     self.kind = Some((entry.rank, kind as u8));
                 }
@@ -178,7 +178,8 @@ impl Best {
 
 fn says_error(value: &Value, payload: &[u8], values: &[(Vec<u8>, i64)]) -> bool {
     match value.member {
-        Member::Bool => value.bits != 0,
+        Member::Bool if values.is_empty() => value.bits != 0,
+        Member::Bool => values.iter().any(|(name, _)| name == if value.bits != 0 { b"true".as_slice() } else { b"false" }),
         Member::String if values.is_empty() => value.start < value.end,
         Member::String => values.iter().any(|(name, _)| *name == *value.plain(payload)),
         _ => false,
@@ -235,7 +236,7 @@ impl<'a> Scanner<'a> {
     /// Fills the row of a span with valid ids.
     pub(crate) fn evaluate(&mut self, span: &mut Span, head: &Head<'a>) {
         let kind = self.scratch.kind.map_or(0, |(_, kind)| kind);
-        let rule = self.codec.table.rule(kind, self.scope, head.name);
+        let rule = self.codec.table.rule(self.rules(), kind, head.name);
         span.kind = rule.and_then(|(rule, _)| rule.kind).unwrap_or(kind);
         if span.status == 2 {
             span.flags |= rows::ERROR;
@@ -255,6 +256,9 @@ impl<'a> Scanner<'a> {
         }
         self.intern(span, 4, self.service);
         self.fill(span, &best);
+        if matches!(span.kind, TOOL | MCP) && span.step_flags & rows::REFUSED != 0 {
+            span.flags |= rows::ERROR;
+        }
         self.fill_tokens(span, &best);
         self.scratch.sort_sources(&self.codec.table, span.kind, self.scope);
         self.declare_flat(span.kind);
@@ -263,6 +267,19 @@ impl<'a> Scanner<'a> {
         }
         if span.kind == LLM && !self.scratch.inputs.is_empty() {
             self.inputs(span);
+        }
+    }
+
+    /// The name rules of the scope of this span.
+    #[inline]
+    fn rules(&mut self) -> RuleSet {
+        match self.rules {
+            Some((scope, rules)) if is_equal(scope, self.scope) => rules,
+            _ => {
+                let rules = self.codec.table.rules_of(self.scope);
+                self.rules = Some((self.scope, rules));
+                rules
+            }
         }
     }
 
@@ -339,6 +356,9 @@ impl<'a> Scanner<'a> {
             let source = Source { rank: entry.rank, place, goal: entry.goal, value, entry: 0, event: !entry.event().is_empty() };
             match entry.goal {
                 Goal::Error if says_error(&value, payload, &entry.values) => span.flags |= rows::ERROR,
+                Goal::Refused if matches!(span.kind, TOOL | MCP) && says_error(&value, payload, &entry.values) => {
+                    span.step_flags |= rows::REFUSED;
+                }
                 Goal::Mark => span.flags |= 1 << (rows::MARK_SHIFT + (entry.rank as u32 & 31)).min(31),
                 Goal::Output | Goal::OutputMessages => scratch.outputs.push(source),
                 Goal::InputMessages => scratch.inputs.push(source),
@@ -399,6 +419,9 @@ impl<'a> Scanner<'a> {
             span.result_len = (value.end - value.start) as u32;
             span.flags |= rows::HAS_RESULT;
             if matches!(span.kind, TOOL | MCP) && matches!(value.member, Member::String | Member::Json) {
+                if says_no_such_tool(self.codec, value.bytes(payload)) {
+                    span.step_flags |= rows::REFUSED;
+                }
                 self.unwrap_result(span, value.bytes(payload));
             }
         }
@@ -427,6 +450,9 @@ impl<'a> Scanner<'a> {
             input = input.saturating_add(extra);
         }
         span.tokens = [input, output, cached, reasoning, written];
+        if input == 0 && matches!(span.kind, LLM | EMBEDDING) {
+            span.tokens = span.tokens.map(|count| if count == 0 { -1 } else { count });
+        }
     }
 }
 

@@ -30,6 +30,7 @@ pub struct Summary {
 pub struct Scratch {
     calls: Vec<u64>,               // name and arguments of tool steps
     outputs: Vec<(u32, u32, u64)>, // a, b and end of the model steps that have an output
+    silent: Vec<(u32, u32, u64)>,  // c, b and end of those that have none, but tokens and a parent
     models: Vec<(u32, u32)>,       // span and parent of model steps
 }
 
@@ -39,6 +40,7 @@ impl Summary {
         let mut summary = Self { trace: steps.first().map_or(0, |step| step.order.0), count: steps.len() as u32, ..Self::default() };
         scratch.calls.clear();
         scratch.outputs.clear();
+        scratch.silent.clear();
         scratch.models.clear();
         let mut odd = 0;
         for step in steps {
@@ -50,6 +52,8 @@ impl Summary {
                     scratch.models.push((step.order.2 as u32, step.c));
                     if step.a != 0 {
                         scratch.outputs.push((step.a, step.b, step.order.1));
+                    } else if step.b != 0 && step.c != 0 {
+                        scratch.silent.push((step.c, step.b, step.order.1));
                     }
                 }
                 AGENT => summary.agents += 1,
@@ -61,6 +65,13 @@ impl Summary {
         summary.models = scratch.models.len() as u32;
         summary.flags |= if odd & ODD == 0 { 0 } else { UNUSUAL };
         summary.flags |= of_calls(&mut scratch.calls) | of_models(&mut scratch.models, &mut scratch.outputs);
+        scratch.silent.sort_unstable();
+        let twice = |pair: &[(u32, u32, u64)]| {
+            matches!(pair, [one, other] if (one.0, one.1) == (other.0, other.1) && other.2 - one.2 <= DOUBLED_NS)
+        };
+        if scratch.silent.windows(2).any(twice) {
+            summary.flags |= DOUBLED;
+        }
         let same = |pair: &[Step]| matches!(pair, [one, other] if one.order.1 == other.order.1 && one.order.2 == other.order.2);
         if steps.windows(2).any(same) {
             summary.flags |= DUPLICATE;

@@ -65,6 +65,7 @@ struct Slots<'a> {
     output: Option<Json<'a>>,
     refusal: bool, // there is one
     audio: bool,
+    builtin: bool, // a call that the provider executed itself
 }
 
 impl<'a> Slots<'a> {
@@ -116,7 +117,7 @@ struct Object<'a> {
 }
 
 fn is_list(key: &[u8]) -> bool {
-    matches!(key, b"parts" | b"content" | b"contents" | b"messages" | b"choices" | b"candidates" | b"generations" | b"replies")
+    matches!(key, b"parts" | b"content" | b"contents" | b"messages" | b"choices" | b"candidates" | b"generations" | b"replies" | b"blocks")
 }
 
 fn is_object(key: &[u8]) -> bool {
@@ -214,9 +215,9 @@ impl<'a> Messages<'a> {
         let top = place.depth == 0 && key == b"output" && one.slots.kind.is_none();
         let descends = top || if list { is_list(key) } else { is_object(key) };
         if descends && !answers(one.slots.kind()) {
-            let part = list && matches!(key, b"parts" | b"content" | b"contents");
+            let part = list && matches!(key, b"parts" | b"content" | b"contents" | b"blocks");
             let end = self.value(skim, at, Where { depth: place.depth + 1, part, call: false })?;
-            if key == b"content" {
+            if matches!(key, b"content" | b"blocks") {
                 one.slots.content = Some(Json { raw: skim.between(at, end), is_string: false });
             }
             (one.known, one.told) = (true, true);
@@ -225,6 +226,12 @@ impl<'a> Messages<'a> {
         if key == b"tool_calls" && list && self.outputs {
             one.known = true;
             return self.value(skim, at, Where { depth: place.depth + 1, part: true, call: true });
+        }
+        if key == b"additional_kwargs" && !list {
+            let mut beside = Slots::default();
+            let end = Self::inner(skim, at, &mut beside)?;
+            one.slots.tool_call_id = one.slots.tool_call_id.or(beside.tool_call_id);
+            return Some(end);
         }
         if list || !(is_call(key) || is_answer(key)) {
             return self.slot(skim, one, key, at, place);
@@ -256,6 +263,7 @@ impl<'a> Messages<'a> {
             let end = skim.skip(at)?;
             match key {
                 b"tool_calls" => one.known = true,
+                b"builtin" => one.slots.builtin = skim.between(at, end) == b"true",
                 b"refusal" => one.slots.refusal = skim.between(at, end) != b"null",
                 b"audio" => one.slots.audio = skim.between(at, end) != b"null",
                 _ => {}
@@ -281,6 +289,9 @@ impl<'a> Messages<'a> {
         let kind = slots.kind();
         let has_result = slots.first_response().is_some();
         let nameless = kind.is_none();
+        if slots.builtin {
+            return;
+        }
         if one.call.is_some() || place.call || calls(kind) || nameless && !has_result && slots.is_call() {
             self.request(slots, one.call.as_deref().unwrap_or(&Slots::default()));
         } else if let Some(answer) = &one.answer {

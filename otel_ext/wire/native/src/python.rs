@@ -111,7 +111,7 @@ impl PyCodec {
         keys: Vec<KeyArgument>,
         rules: Vec<RuleArgument>,
         limits: [usize; 5],
-        markers: Vec<Vec<u8>>,
+        markers: [Vec<Vec<u8>>; 2],
         claims: Vec<Vec<u8>>,
     ) -> PyResult<Self> {
         let goal = |number: usize| GOALS.get(number).copied().ok_or_else(|| PyValueError::new_err(format!("there is no field {number}")));
@@ -125,7 +125,7 @@ impl PyCodec {
         let rules = rules.into_iter().map(rule).collect::<PyResult<Vec<_>>>()?;
         let [depth_max, names_max, name_bytes_max, requests_max, answers_max] = limits;
         let limits = Limits { depth_max, names_max, name_bytes_max, requests_max, answers_max };
-        Ok(Self(Box::new(Codec::new(Table::new(keys, &rules), limits, markers, &claims))))
+        Ok(Self(Box::new(Codec::new(Table::new(keys, rules), limits, markers, &claims))))
     }
 
     fn scan<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Arrays<'py>> {

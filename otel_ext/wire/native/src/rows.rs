@@ -22,7 +22,8 @@ pub const STEP_ERROR: u8 = 1;
 pub const STEP_ARGUMENTS: u8 = 2;
 pub const STEP_RESULT: u8 = 4;
 pub const SHORT_RESULT: u8 = 8;
-pub const TRUNCATED: u8 = 16;
+pub const TRUNCATED: u8 = 16; // of a model call
+pub const REFUSED: u8 = 16; // of a tool
 pub const STEP_CUT: u8 = 32;
 pub const EMPTY: u8 = 64;
 pub const REPETITIVE: u8 = 128;
@@ -81,8 +82,7 @@ pub struct Span {
     pub request_count: u32,
     pub answer_first: u32,
     pub answer_count: u32,
-    pub server: bool,   // Span.kind
-    pub step_flags: u8, // TRUNCATED, EMPTY, REPETITIVE
+    pub step_flags: u8, // TRUNCATED or REFUSED, EMPTY, REPETITIVE
     pub likeness: u16,  // of the arguments or the output
 }
 
@@ -117,7 +117,6 @@ impl Default for Span {
             request_count: 0,
             answer_first: 0,
             answer_count: 0,
-            server: false,
             step_flags: 0,
             likeness: 0,
         }
@@ -242,7 +241,7 @@ impl Step {
 
     /// Adds what another step of the same call tells and this one does not.
     pub fn take(&mut self, inner: &Self) {
-        self.flags |= inner.flags & STEP_ERROR;
+        self.flags |= inner.flags & (STEP_ERROR | REFUSED);
         if self.c == 0 {
             self.c = inner.c;
         }
@@ -256,10 +255,10 @@ impl Step {
         }
     }
 
-    /// The call, where this is a tool step with its id that is not hollow: one with arguments, but neither result nor error.
+    /// The call, where this is a tool step with its id and was made: not one with arguments but neither result nor error, nor a refused one.
     fn settles(&self) -> Option<u64> {
         let hollow = self.flags & (STEP_ERROR | STEP_ARGUMENTS | STEP_RESULT | STEP_CUT) == STEP_ARGUMENTS;
-        (self.kind == TOOL && self.c != 0 && !hollow).then(|| call(self.order.0, self.c))
+        (self.kind == TOOL && self.c != 0 && !hollow && self.flags & REFUSED == 0).then(|| call(self.order.0, self.c))
     }
 }
 

@@ -17,8 +17,8 @@ use crate::evaluate::Scratch;
 use crate::groups::{self, Summary};
 use crate::names::{Names, Seeded};
 use crate::reader::{Cursor, FIXED32, FIXED64, LEN, Result, VARINT};
-use crate::rows::{self, MCP, Span, Step, TOOL};
-use crate::table::Goal;
+use crate::rows::{self, Span, Step, TOOL};
+use crate::table::{Goal, RuleSet};
 use crate::value::Values;
 
 const fn len(number: u32) -> u32 {
@@ -37,7 +37,6 @@ pub const TRACE_ID: u32 = len(1);
 pub const SPAN_ID: u32 = len(2);
 pub const PARENT_ID: u32 = len(4);
 const NAME: u32 = len(5);
-const KIND: u32 = 6 << 3 | VARINT;
 const START: u32 = 7 << 3 | FIXED64;
 const END: u32 = 8 << 3 | FIXED64;
 pub const ATTRIBUTES: u32 = len(9);
@@ -53,7 +52,6 @@ const STATUS_CODE: u32 = 3 << 3 | VARINT;
 const FLAGS: u32 = 16 << 3 | FIXED32;
 
 const REMOTE: u32 = 0x300; // SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK and SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
-pub const SERVER: u32 = 2; // Span.SpanKind
 
 pub(crate) struct Scanner<'a> {
     pub payload: &'a [u8],
@@ -72,6 +70,7 @@ pub(crate) struct Scanner<'a> {
     pub row: u32,
     pub service: &'a [u8],
     pub scope: &'a [u8],
+    pub rules: Option<(&'a [u8], RuleSet)>, // those of the scope of this name
 }
 
 /// What a span's own fields say; ranges are checked when the span is complete.
@@ -199,7 +198,6 @@ impl<'a> Scanner<'a> {
                     START => span.start = cursor.fixed64()?,
                     END => span.end = cursor.fixed64()?,
                     FLAGS => remote = if cursor.fixed32()? & REMOTE == REMOTE { rows::REMOTE_PARENT } else { 0 },
-                    KIND => span.server = cursor.varint()? as u32 == SERVER,
                     DROPPED_ATTRIBUTES => dropped[0] = cursor.varint()? as u32,
                     DROPPED_EVENTS => dropped[1] = cursor.varint()? as u32,
                     _ => cursor.skip(tag, at)?,
@@ -291,10 +289,9 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn add_step(&mut self, span: &Span, step: Step) {
-        if matches!(step.kind, TOOL | MCP) {
-            let server = span.server && step.kind == MCP;
+        if step.kind == TOOL {
             let number = self.steps.len() as u32;
-            self.calls.push(Call { step: number, trace: span.trace, span_id: span.span_id, parent_id: span.parent_id, server });
+            self.calls.push(Call { step: number, trace: span.trace, span_id: span.span_id, parent_id: span.parent_id });
         }
         self.steps.push(step);
     }

@@ -51,6 +51,11 @@ fn refused(codec: &Codec, response: &[u8]) -> bool {
     codec.markers.any_in(response.get(..REFUSAL_BYTES_MAX).unwrap_or(response))
 }
 
+/// Whether the result of a call says that there is nothing to call.
+pub(crate) fn says_no_such_tool(codec: &Codec, result: &[u8]) -> bool {
+    codec.no_tool.any_in(result.get(..REFUSAL_BYTES_MAX).unwrap_or(result))
+}
+
 /// Appends the rows of one span, up to its limits; the rest is counted.
 struct Sink<'s> {
     codec: &'s Codec,

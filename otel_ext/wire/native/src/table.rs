@@ -38,9 +38,10 @@ pub enum Goal {
     Declared,
     FlatDeclared,
     Finish,
+    Refused,
 }
 
-pub const GOALS: [Goal; 29] = [
+pub const GOALS: [Goal; 30] = [
     Goal::Kind,
     Goal::Operation,
     Goal::Tool,
@@ -70,6 +71,7 @@ pub const GOALS: [Goal; 29] = [
     Goal::Declared,
     Goal::FlatDeclared,
     Goal::Finish,
+    Goal::Refused,
 ];
 
 /// A set of step kinds, one bit a kind.
@@ -164,6 +166,11 @@ impl Entry {
     pub fn value_of(&self, text: &[u8]) -> Option<i64> {
         self.values.iter().find(|(name, _)| is_equal(name, text)).map(|(_, value)| *value)
     }
+
+    /// Like `value_of`; a text that is not in the table has the value of the empty one.
+    pub fn kind_of(&self, text: &[u8]) -> Option<i64> {
+        self.value_of(text).or_else(|| self.value_of(b""))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -177,14 +184,49 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// What `name` has between prefix and suffix, where the rule fits.
-    pub fn fit<'a>(&self, kind: u8, scope: &[u8], name: &'a [u8]) -> Option<&'a [u8]> {
+    /// What `name` has between prefix and suffix, where it has both.
+    fn rest<'a>(&self, name: &'a [u8]) -> Option<&'a [u8]> {
         // memchr's comparisons are for short texts; libc's are a call each.
-        if !self.kinds.has(kind) || !is_prefix(name, &self.prefix) || !is_prefix(scope, &self.scope) {
+        if !is_prefix(name, &self.prefix) {
             return None;
         }
         let middle = name.get(self.prefix.len()..)?;
         is_suffix(middle, &self.suffix).then(|| middle.get(..middle.len() - self.suffix.len()))?
+    }
+}
+
+/// A set of rules, one bit a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleSet([u128; 2]);
+
+/// `RULES_MAX` of `otel_ext/wire/compile.py`.
+const RULES_MAX: usize = 256;
+
+impl RuleSet {
+    fn of(rules: &[Rule], fits: impl Fn(&Rule) -> bool) -> Self {
+        let mut set = Self::default();
+        for (number, _) in rules.iter().enumerate().take(RULES_MAX).filter(|(_, rule)| fits(rule)) {
+            if let Some(word) = set.0.get_mut(number >> 7) {
+                *word |= 1 << (number & 127);
+            }
+        }
+        set
+    }
+
+    fn and(self, other: Self) -> Self {
+        let ([a, b], [c, d]) = (self.0, other.0);
+        Self([a & c, b & d])
+    }
+
+    /// The numbers of the rules in it, in order.
+    fn numbers(self) -> impl Iterator<Item = usize> {
+        self.0.into_iter().enumerate().flat_map(|(word, mut bits)| {
+            std::iter::from_fn(move || {
+                let number = (bits != 0).then(|| word << 7 | bits.trailing_zeros() as usize);
+                bits &= bits.wrapping_sub(1);
+                number
+            })
+        })
     }
 }
 
@@ -251,8 +293,8 @@ struct Slot {
     count: u32, // 0: free
 }
 
-/// Entries by exact name (open addressing, entries of one name side by side), those of events, prefixes, and rules by the first byte of the
-/// span name.
+/// Entries by exact name (open addressing, entries of one name side by side), those of events, prefixes, and rules: which fit a kind, and
+/// which the first byte of a span's name. Which fit a scope is asked once a scope, so that a span looks at next to none.
 #[derive(Debug)]
 pub struct Table {
     exact: Vec<Entry>, // those of events after the others
@@ -260,7 +302,9 @@ pub struct Table {
     slots: Vec<Slot>,
     flat: Vec<Entry>,
     flat_first: [bool; 256],
-    rules: Vec<Vec<Rule>>, // by first byte; the last list is for an empty name
+    rules: Vec<Rule>,
+    by_kind: Vec<RuleSet>,
+    by_byte: Vec<RuleSet>, // the last is for an empty name
 }
 
 const EMPTY_NAME: usize = 256;
@@ -276,7 +320,7 @@ pub fn key_hash(key: &[u8]) -> usize {
 }
 
 impl Table {
-    pub fn new(entries: Vec<Entry>, rules: &[Rule]) -> Self {
+    pub fn new(entries: Vec<Entry>, rules: Vec<Rule>) -> Self {
         let (flat, mut exact): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|entry| matches!(entry.goal, Goal::FlatOutput | Goal::FlatInput | Goal::FlatDeclared));
         exact.sort_by(|a, b| (a.event(), &a.name).cmp(&(b.event(), &b.name))); // stable: entries of one name keep their order
@@ -285,12 +329,12 @@ impl Table {
         for (byte, known) in flat_first.iter_mut().enumerate() {
             *known = flat.iter().any(|entry| entry.name.first().is_none_or(|first| usize::from(*first) == byte));
         }
-        let rules = (0..=EMPTY_NAME)
-            .map(|byte| rules.iter().filter(|rule| rule.prefix.first().is_none_or(|first| usize::from(*first) == byte)).cloned().collect())
-            .collect();
+        let starts = |byte| move |rule: &Rule| rule.prefix.first().is_none_or(|first| usize::from(*first) == byte);
+        let by_byte = (0..=EMPTY_NAME).map(|byte| RuleSet::of(&rules, starts(byte))).collect();
+        let by_kind = (0..32).map(|kind| RuleSet::of(&rules, |rule| rule.kinds.has(kind))).collect();
         let slots = Self::slots(exact.get(..plain).unwrap_or_default());
         let events = Self::events(&exact, plain);
-        Self { exact, events, slots, flat, flat_first, rules }
+        Self { exact, events, slots, flat, flat_first, rules, by_kind, by_byte }
     }
 
     fn slots(exact: &[Entry]) -> Vec<Slot> {
@@ -382,10 +426,19 @@ impl Table {
         self.flat.get(number)
     }
 
-    /// The first rule that fits, and the rest of the name.
+    /// The rules for spans of a scope.
+    pub fn rules_of(&self, scope: &[u8]) -> RuleSet {
+        RuleSet::of(&self.rules, |rule| is_prefix(scope, &rule.scope))
+    }
+
+    /// The first rule of `set` that fits, and the rest of the name.
     #[inline]
-    pub fn rule<'a>(&self, kind: u8, scope: &[u8], name: &'a [u8]) -> Option<(&Rule, &'a [u8])> {
-        let list = name.first().map_or(EMPTY_NAME, |byte| usize::from(*byte));
-        self.rules.get(list)?.iter().find_map(|rule| Some((rule, rule.fit(kind, scope, name)?)))
+    pub fn rule<'a>(&self, set: RuleSet, kind: u8, name: &'a [u8]) -> Option<(&Rule, &'a [u8])> {
+        let byte = name.first().map_or(EMPTY_NAME, |byte| usize::from(*byte));
+        let set = set.and(*self.by_byte.get(byte)?).and(*self.by_kind.get(usize::from(kind & 31))?);
+        set.numbers().find_map(|number| {
+            let rule = self.rules.get(number)?;
+            Some((rule, rule.rest(name)?))
+        })
     }
 }
