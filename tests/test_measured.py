@@ -21,13 +21,12 @@ from otel_ext.wire import make_codec
 
 SHARED = Path(__file__).parents[2] / "shared"
 DATA, CAPTURES = SHARED / "data", SHARED / "captures"
-PAIRS = (
-    "openai-client__v2-experimental",
-    "openai-agents__openinference",
-    "langchain__openinference",
-    "mcp__openinference-stdio",
-    "smolagents__openinference",
-)
+# Captures that do not show what happened, and why.
+LIMITS = {
+    "google-adk__builtin/S4c": "a call that a callback refused has the span of a call that failed, and messages are in log records only",
+}
+# A claim is in the agent's own words.
+UNREAD = ("S5",)
 CODEC = make_codec(KEYS, RULES)
 Row = dict[str, Any]
 
@@ -113,13 +112,13 @@ def captures() -> list[Row]:
     if not CAPTURES.is_dir():
         return []
     runs: list[Row] = json.loads((CAPTURES / "manifest.json").read_text())
-    # S5 is a claim in the agent's own words: no rule reads those yet.
-    return [run for run in runs if run["file"].startswith(PAIRS) and run["scenario"] != "S5"]
+    return [run for run in runs if run["scenario"] not in UNREAD]
 
 
 @pytest.mark.parametrize("run", captures(), ids=lambda run: str(run["file"]))
 def test_captures_of_real_frameworks(run: Row) -> None:
-    """Each run as it truly went: what happened is found, and nothing that did not happen alarms."""
+    """Each run as it truly went: what happened is found, and nothing that did not happen alarms. A limit that is none any more fails too."""
     verdict: Callable[..., tuple[list[str], list[str]]] = module(CAPTURES / "check.py").verdict
     findings = [json.loads(finding.to_json()) for finding in scanned(CAPTURES / run["file"])]
-    assert verdict(run["ground_truth"]["expected_findings"], findings) == ([], [])
+    right = verdict(run["ground_truth"]["expected_findings"], findings) == ([], [])
+    assert right == (run["file"].removesuffix(".otlp.jsonl.gz") not in LIMITS)

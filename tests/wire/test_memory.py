@@ -72,7 +72,7 @@ both = pytest.mark.parametrize("codec", sample.codecs(Limits()), ids=lambda code
 
 @both
 def test_a_span_in_memory_is_the_step_that_it_is_on_the_wire(codec) -> None:
-    """With its parent, its events and what was dropped; a server's MCP span is none."""
+    """With its parent, its events and what was dropped; of MCP also the side of the server."""
     attributes: dict[str, Any] = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": MESSAGES}
     events = [("gen_ai.choice", {"finish_reason": "max_tokens"}), ("other", {"message": "x"})]
     wire = build.span(7, attributes, *(build.event(name, pairs) for name, pairs in events), parent=3, name="chat", dropped=(1, 0))
@@ -81,7 +81,9 @@ def test_a_span_in_memory_is_the_step_that_it_is_on_the_wire(codec) -> None:
     assert single is not None
     assert single[2] == scan.steps.tobytes()
     assert scan.steps["flags"].tolist() == [StepFlag.TRUNCATED | StepFlag.CUT]
-    assert codec.span("x", b"", b"", 7, 1, 2, 0, build.CALL, False, 0, 2) is None
+    server = codec.span("x", b"", b"", 0x0707070707070707, 1, 2, 0, build.CALL, False, 0x0505050505050505, 2)
+    assert server is not None
+    assert server[2] == codec.scan(build.request(build.span(7, build.CALL, parent=5, kind=2))).steps.tobytes()
     assert codec.span("x", b"", b"", 7, 1, 2, 0, build.CALL, False, 0, 3) is not None
 
 

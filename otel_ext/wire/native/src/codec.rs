@@ -12,8 +12,8 @@ use crate::messages::GUARDS;
 use crate::names::{Names, Seeded};
 use crate::prints::Claims;
 use crate::reader::{Reason, Result, malformed};
-use crate::rows::{self, MCP, Span, Step};
-use crate::scan::{Head, SERVER, Scanner};
+use crate::rows::{self, Span, Step};
+use crate::scan::{Head, Scanner};
 use crate::table::{Limits, Table};
 use crate::value::{Value, Values};
 
@@ -134,7 +134,7 @@ impl Codec {
         span.parent_id = own.parent_id;
         span.flags = if own.cut { rows::CUT } else { 0 };
         scanner.evaluate(&mut span, &Head { trace_id: &[1; 16], span_id: b"", parent_id: b"", name: own.name });
-        let step = span.step(0).filter(|step| step.kind != MCP || own.kind != SERVER)?;
+        let step = span.step(0)?;
         let mut columns = scanner.columns;
         if !(columns.requests.is_empty() && columns.answers.is_empty()) {
             rows::settle(&span.pack(), &[step], &mut columns.requests, &mut columns.answers);
