@@ -117,7 +117,7 @@ def captures() -> list[Row]:
 
 @pytest.mark.parametrize("run", captures(), ids=lambda run: str(run["file"]))
 def test_captures_of_real_frameworks(run: Row) -> None:
-    """Each run as it truly went: what happened is found, and nothing that did not happen alarms. A limit that is none any more fails too."""
+    """Each run as it truly went: what happened is found, nothing that did not happen alarms, and a limit is one."""
     verdict: Callable[..., tuple[list[str], list[str]]] = module(CAPTURES / "check.py").verdict
     findings = [json.loads(finding.to_json()) for finding in scanned(CAPTURES / run["file"])]
     right = verdict(run["ground_truth"]["expected_findings"], findings) == ([], [])

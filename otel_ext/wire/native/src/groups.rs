@@ -66,9 +66,7 @@ impl Summary {
         summary.flags |= if odd & ODD == 0 { 0 } else { UNUSUAL };
         summary.flags |= of_calls(&mut scratch.calls) | of_models(&mut scratch.models, &mut scratch.outputs);
         scratch.silent.sort_unstable();
-        let twice = |pair: &[(u32, u32, u64)]| {
-            matches!(pair, [one, other] if (one.0, one.1) == (other.0, other.1) && other.2 - one.2 <= DOUBLED_NS)
-        };
+        let twice = |pair: &[(u32, u32, u64)]| matches!(pair, [one, other] if (one.0, one.1) == (other.0, other.1) && other.2 - one.2 <= DOUBLED_NS);
         if scratch.silent.windows(2).any(twice) {
             summary.flags |= DOUBLED;
         }
