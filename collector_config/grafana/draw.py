@@ -204,7 +204,7 @@ def _table(panel: Mapping[str, Any], box: Box, data: list[list[Series]], _unit: 
     for index, target in enumerate(data):
         for each in target:
             cells.setdefault(tuple(each.labels.get(name, "") for name in labels), {})[index] = each.last
-    rows = sorted(cells.items(), key=lambda row: -row[1].get(0, 0.0))[: int(box.h // 22) - 1]
+    rows = sorted(_merged(cells).items(), key=lambda row: -row[1].get(0, 0.0))[: int(box.h // 22) - 1]
     heads = [*labels, *(name for name, _ in columns)]
     width = box.w / len(heads)
     parts = [_text(box.x + width * at, box.y + 12, name, "small") for at, name in enumerate(heads)]
@@ -212,6 +212,16 @@ def _table(panel: Mapping[str, Any], box: Box, data: list[list[Series]], _unit: 
         texts = [*key, *(told(found[at], unit) if at in found else "" for at, (_, unit) in enumerate(columns))]
         parts += [_text(box.x + width * at, box.y + 12 + 22 * line, text) for at, text in enumerate(texts)]
     return parts
+
+
+def _merged(cells: Mapping[tuple[str, ...], Mapping[int, float]]) -> dict[tuple[str, ...], dict[int, float]]:
+    """As Grafana merges tables: a row that says nothing against a fuller one becomes part of it."""
+    merged: dict[tuple[str, ...], dict[int, float]] = {}
+    for key, found in sorted(cells.items(), key=lambda row: -sum(map(bool, row[0]))):
+        fuller = [each for each in merged if all(not mine or mine == theirs for mine, theirs in zip(key, each, strict=True))]
+        for each in fuller or [key]:
+            merged.setdefault(each, {}).update(found)
+    return merged
 
 
 def _columns(panel: Mapping[str, Any], count: int) -> list[tuple[str, str]]:

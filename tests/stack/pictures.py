@@ -8,6 +8,7 @@ Prometheus is Debian's package. Destinations are the strict doubles of the tests
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import random
 import shutil
@@ -90,7 +91,21 @@ def send(sidecar: Process, minutes: float) -> None:
     end = time.monotonic() + minutes * 60
     while (left_s := end - time.monotonic()) > 0:
         sidecar.export(request(dice, time.time_ns()))
+        if dice.random() < 0.02:
+            sidecar.post(b"no request")
+        if dice.random() < 0.05:
+            pass_on(sidecar)
         time.sleep(min(left_s, dice.expovariate(2.0)))
+
+
+def pass_on(sidecar: Process) -> None:
+    """A request that is no spans, as an SDK sends it."""
+    connection = http.client.HTTPConnection(sidecar.http, timeout=10)
+    try:
+        connection.request("GET", "/api/public/health")
+        connection.getresponse().read()
+    finally:
+        connection.close()
 
 
 def pictures(prometheus: Prometheus, minutes: float) -> None:

@@ -10,6 +10,7 @@ from otel_ext.settings import NS_PER_S
 
 MODELS = {"gpt-4o": 10, "gpt-4o-mini": 6, "claude-sonnet-4-5": 4, "in-house-7b": 1}  # the last has no price
 STEPS_MAX = 16
+SECRET = "sk-proj-" + "Ab3dEf6h" * 6  # in the form of a key, and none
 
 
 def _plan(agent: Agent, dice: random.Random) -> None:
@@ -28,6 +29,8 @@ def _recall(agent: Agent, dice: random.Random) -> None:
     agent.ask("What did we agree on?")
     for number in range(dice.randint(1, 4)):
         agent.call("memory_search", {"q": f"agreement {number}"}, f"note {dice.random()}")
+    if dice.random() < 0.02:
+        agent.call("read_file", {"path": ".env"}, f"OPENAI_API_KEY={SECRET}")
     agent.chat("We agreed on Tuesday.", tokens=(dice.randint(700, 1_500), 60))
 
 
