@@ -58,9 +58,14 @@ def quantile(share: float, metric: str, chosen: str, by: str = "", window: str =
     return f"histogram_quantile({share:g}, {rate(f'{metric}_bucket', chosen, labels, window)}) >= 0"
 
 
+def rare(metric: str, chosen: str, by: str = "", window: str = "$__range") -> str:
+    """What a counter of rare things grew by, summed, the first of its kind included."""
+    return f"sum{f' by ({by})' if by else ''} ({grew(f'{metric}{{{chosen}}}', window)})"
+
+
 def found(chosen: str, by: str = "", window: str = "$__range") -> str:
-    """How many findings there were, the first of its kind included."""
-    return f"sum{f' by ({by})' if by else ''} ({grew(f'{FINDINGS}{{{chosen}}}', window)})"
+    """How many findings there were."""
+    return rare(FINDINGS, chosen, by, window)
 
 
 def silent_failures() -> Any:
@@ -249,7 +254,7 @@ def pipeline_health() -> Any:
         number("Running", "Sidecars that answer.", f"count({BUILD}{{{here}}}) or vector(0)"),
         number("Spans a second", "Taken.", rate(ACCEPTED, here)),
         number("Fullest queue", "Share of its bound; at 1 senders are refused.", f"max({fill})", "percentunit", bad_from=0.8),
-        number("Given up", "Spans, findings, traces and requests in this range.", grown(DROPPED, lost), bad_from=1),
+        number("Given up", "Spans, findings, traces and requests in this range.", rare(DROPPED, lost), bad_from=1),
         lines(
             "Spans taken and refused",
             "A second, by transport.",
@@ -276,7 +281,7 @@ def pipeline_health() -> Any:
         lines(
             "Given up, by reason",
             "In each interval.",
-            [Ask(grown(DROPPED, lost, "what, reason", EACH) + " > 0", "{{what}}: {{reason}}")],
+            [Ask(rare(DROPPED, lost, "what, reason", EACH) + " > 0", "{{what}}: {{reason}}")],
             counts=True,
         ),
         lines(
