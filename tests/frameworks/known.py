@@ -49,8 +49,10 @@ UNSENT: Sequence[Unsent] = (
 )
 WRONG: Sequence[Wrong] = (
     # What the spans cannot show.
-    Wrong(NO_CONTENT, "findings", ("claimed", "unknown_tool"), "content capture is off: neither text nor requested calls are sent"),
-    Wrong(NO_MODELS, "findings", ("claimed", "unknown_tool"), "neither text nor requested calls are sent"),
+    Wrong(
+        NO_CONTENT, "findings", ("claimed", "unknown_tool", "withheld"), "content capture is off: neither text nor requested calls are sent"
+    ),
+    Wrong(NO_MODELS, "findings", ("claimed", "unknown_tool", "withheld"), "neither text nor requested calls are sent"),
     Wrong(
         ("google-adk+openinference",),
         "models",
@@ -65,7 +67,7 @@ WRONG: Sequence[Wrong] = (
         ("pydantic-ai", "pydantic-ai+logfire", "pydantic-ai-responses"), "tokens", ("healthy", "streaming"), "reasoning tokens are not read"
     ),
     Wrong(LANGFUSE, "tokens", ALL, "usage_details is not read"),
-    Wrong(LANGFUSE, "findings", ("unknown_tool",), "requests inside the observation's output are not read"),
+    Wrong(LANGFUSE, "findings", ("unknown_tool", "withheld"), "requests inside the observation's output are not read"),
 )
 
 

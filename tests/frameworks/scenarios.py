@@ -51,6 +51,7 @@ class Scenario:
     streamed: bool = False
     failing: bool = False  # book_flight raises
     polling: bool = False  # search has news every time
+    withheld: bool = False  # book_flight needs an approval, which is refused
     handoff: bool = False  # a second agent, `booker`, has book_flight
 
 
@@ -118,6 +119,12 @@ SCENARIOS: Mapping[str, Scenario] = {
         (*[Turn(calls=(BOOK,))] * 4, Turn("I could not book the flight: the booking system does not answer.")),
         expected=("failing",),
         failing=True,
+    ),
+    "withheld": Scenario(
+        "Book flight AZ 611 for me.",
+        (Turn(calls=(BOOK,)), Turn("I did not book it, as you have not approved.")),
+        expected=("requested",),
+        withheld=True,
     ),
     "handoff": Scenario(
         "Book flight AZ 611 for me.",

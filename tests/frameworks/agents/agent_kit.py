@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 URL, TRUTH, PAIR = [*sys.argv, "", "", ""][1:4]
-# What the runner says of each scenario: question, streamed, failing, polling, handoff.
+# What the runner says of each scenario: question, streamed, failing, polling, withheld, handoff.
 SCENARIOS: dict[str, dict[str, Any]] = json.loads(os.environ.get("SCENARIOS", "{}"))
 MODEL = "gpt-4o"
 INSTRUCTIONS = "You are a travel agent. Use your tools."
@@ -49,6 +49,7 @@ class Run:
     streamed: bool = False
     failing: bool = False
     polling: bool = False
+    withheld: bool = False
     handoff: bool = False
     entered: list[tuple[str, dict[str, str], bool]] = field(default_factory=list)
     error: str = ""
@@ -62,6 +63,10 @@ class Run:
             raise RuntimeError("the booking system does not answer")
         return self._result(tool, len(self.entered))
 
+    def refuses(self, tool: str) -> bool:
+        """Whether the customer does not approve of this call."""
+        return self.withheld and tool == "book_flight"
+
     def delegate(self, tool: str, answer: str) -> str:
         """The body of a tool that is another agent; *answer* is that agent's."""
         self.entered.append((tool, {}, True))
@@ -74,6 +79,7 @@ class Run:
 
 
 run = Run("")
+REFUSED = "Error: the customer did not approve"
 
 
 def search(q: str) -> str:

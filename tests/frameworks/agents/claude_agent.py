@@ -1,4 +1,4 @@
-"""The Claude Agent SDK with the program it brings along, whose own telemetry is on, or under OpenInference; tools are an MCP server here."""
+"""The Claude Agent SDK with the program it brings along, whose own telemetry is on, or under OpenInference; tools are a server here."""
 
 from __future__ import annotations
 

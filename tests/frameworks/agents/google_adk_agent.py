@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from agent_kit import INSTRUCTIONS, MODEL, PAIR, URL, Run, book_flight, calculate, main, provider, search
+import agent_kit
+from agent_kit import INSTRUCTIONS, MODEL, PAIR, REFUSED, URL, Run, book_flight, calculate, main, provider, search
 
 os.environ.update(LITELLM_LOCAL_MODEL_COST_MAP="True", ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS="true")
 os.environ.update(
@@ -37,8 +38,13 @@ def tell_error(tool, args, tool_context, error) -> dict[str, str]:
     return {"error": str(error)}
 
 
+def ask(tool, args, tool_context) -> dict[str, str] | None:
+    """The customer's approval; what is given instead of the tool's result where there is none."""
+    return {"error": REFUSED} if agent_kit.run.refuses(tool.name) else None
+
+
 def agent(run: Run) -> LlmAgent:
-    common = {"model": model(), "instruction": INSTRUCTIONS}
+    common = {"model": model(), "instruction": INSTRUCTIONS, "before_tool_callback": ask}
     if "1" not in PAIR:
         common["on_tool_error_callback"] = tell_error
     if not run.handoff:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
-from agent_kit import TOOLS
+import agent_kit
+from agent_kit import REFUSED, TOOLS
 from opentelemetry import trace
 
 tracer = trace.get_tracer("travel")
@@ -21,6 +22,8 @@ def execute(call_id: str, name: str, arguments: dict[str, str], text: str) -> st
     """Run one tool call in a span of its own, *text* being its arguments as they came; the result, or what went wrong."""
     if name not in TOOLS:
         return f"Error: unknown tool {name}"
+    if agent_kit.run.refuses(name):
+        return REFUSED
     given = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name, "gen_ai.tool.call.id": call_id}
     with tracer.start_as_current_span(f"execute_tool {name}", attributes={**given, "gen_ai.tool.call.arguments": text}) as span:
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from agent_kit import INSTRUCTIONS, MODEL, PAIR, Run, book_flight, calculate, main, provider, search
+import agent_kit
+from agent_kit import INSTRUCTIONS, MODEL, PAIR, REFUSED, Run, book_flight, calculate, main, provider, search
 
 made = provider(logs=True)
 os.environ.update(LANGSMITH_TRACING="false")
@@ -41,6 +42,8 @@ from langchain_openai import ChatOpenAI
 
 @wrap_tool_call
 def tell_errors(request, handler):
+    if agent_kit.run.refuses(request.tool_call["name"]):
+        return ToolMessage(REFUSED, tool_call_id=request.tool_call["id"], status="error")
     try:
         return handler(request)
     except RuntimeError as error:

@@ -6,7 +6,8 @@ import json
 import os
 from typing import Any
 
-from agent_kit import DESCRIPTIONS, INSTRUCTIONS, MODEL, SCHEMAS, TOOLS, URL, Run, main
+import agent_kit
+from agent_kit import DESCRIPTIONS, INSTRUCTIONS, MODEL, REFUSED, SCHEMAS, TOOLS, URL, Run, main
 
 os.environ.update(LANGFUSE_PUBLIC_KEY="pk-lf-scripted", LANGFUSE_SECRET_KEY="sk-lf-scripted", LANGFUSE_HOST=URL, LANGFUSE_BASE_URL=URL)
 
@@ -23,7 +24,9 @@ OBSERVED = {name: observe(tool, name=name, as_type="tool") for name, tool in TOO
 def execute(asked: Any) -> dict[str, str]:
     name = asked.function.name
     message = {"role": "tool", "tool_call_id": asked.id, "content": f"Error: unknown tool {name}"}
-    if name in OBSERVED:
+    if agent_kit.run.refuses(name):
+        message["content"] = REFUSED
+    elif name in OBSERVED:
         try:
             message["content"] = OBSERVED[name](**json.loads(asked.function.arguments))
         except RuntimeError as error:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agent_kit import DESCRIPTIONS, INSTRUCTIONS, MODEL, PAIR, SCHEMAS, TOOLS, TRUTH, URL, Run, main, provider
+from agent_kit import DESCRIPTIONS, INSTRUCTIONS, MODEL, PAIR, REFUSED, SCHEMAS, TOOLS, TRUTH, URL, Run, main, provider
 from hand_made import agent_span
 
 made = provider()
@@ -48,7 +48,8 @@ async def loop(run: Run, call_tool: Any) -> str:
             if not message.tool_calls:
                 return str(message.content)
             for asked in message.tool_calls:
-                text = await call_tool(asked.function.name, json.loads(asked.function.arguments))
+                name, arguments = asked.function.name, json.loads(asked.function.arguments)
+                text = REFUSED if run.refuses(name) else await call_tool(name, arguments)
                 messages.append({"role": "tool", "tool_call_id": asked.id, "content": text})
 
 

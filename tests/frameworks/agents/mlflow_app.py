@@ -6,7 +6,8 @@ import json
 import os
 from typing import Any
 
-from agent_kit import DESCRIPTIONS, INSTRUCTIONS, MODEL, SCHEMAS, TOOLS, URL, Run, main
+import agent_kit
+from agent_kit import DESCRIPTIONS, INSTRUCTIONS, MODEL, REFUSED, SCHEMAS, TOOLS, URL, Run, main
 
 os.environ.update(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{URL}/v1/traces", OTEL_EXPORTER_OTLP_TRACES_PROTOCOL="http/protobuf")
 os.environ.update(OTEL_SERVICE_NAME="travel", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
@@ -26,7 +27,9 @@ TRACED = {name: mlflow.trace(tool, name=name, span_type=SpanType.TOOL) for name,
 def execute(asked: Any) -> dict[str, str]:
     name = asked.function.name
     message = {"role": "tool", "tool_call_id": asked.id, "content": f"Error: unknown tool {name}"}
-    if name in TRACED:
+    if agent_kit.run.refuses(name):
+        message["content"] = REFUSED
+    elif name in TRACED:
         try:
             message["content"] = TRACED[name](**json.loads(asked.function.arguments))
         except RuntimeError as error:

@@ -27,7 +27,7 @@ else:  # OpenLLMetry and the official one share an import name
 
 def agent(run: Run) -> Agent:
     tools = [function_tool(tool) for tool in (search, calculate)]
-    booking = function_tool(book_flight)
+    booking = function_tool(book_flight, needs_approval=run.withheld)
     if not run.handoff:
         return Agent(name="travel_agent", instructions=INSTRUCTIONS, model=MODEL, tools=[*tools, booking])
     booker = Agent(name="booker", instructions=INSTRUCTIONS, model=MODEL, tools=[booking])
@@ -35,9 +35,15 @@ def agent(run: Run) -> Agent:
 
 
 async def scenario(run: Run) -> str:
+    first = agent(run)
     if not run.streamed:
-        return str((await Runner.run(agent(run), run.question, max_turns=20)).final_output)
-    result = Runner.run_streamed(agent(run), run.question, max_turns=20)
+        result = await Runner.run(first, run.question, max_turns=20)
+        while result.interruptions:
+            state = result.to_state()
+            state.reject(result.interruptions[0])
+            result = await Runner.run(first, state)
+        return str(result.final_output)
+    result = Runner.run_streamed(first, run.question, max_turns=20)
     async for _ in result.stream_events():
         pass
     return str(result.final_output)

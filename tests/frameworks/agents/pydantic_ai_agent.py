@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from agent_kit import INSTRUCTIONS, MODEL, PAIR, Run, book_flight, calculate, main, provider, search
+from agent_kit import INSTRUCTIONS, MODEL, PAIR, REFUSED, Run, book_flight, calculate, main, provider, search
 
 made = provider()
 
-from pydantic_ai import Agent, ModelRetry, RunContext, Tool
+from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, ModelRetry, RunContext, Tool, ToolDenied
 from pydantic_ai.models.instrumented import InstrumentationSettings
 
 if "logfire" in PAIR:
@@ -32,9 +32,10 @@ def booking(flight: str) -> str:
 
 
 def agent(run: Run) -> Agent:
-    book = Tool(booking, name="book_flight", max_retries=9)
+    book = Tool(booking, name="book_flight", max_retries=9, requires_approval=run.withheld)
+    common = {"instructions": INSTRUCTIONS, "retries": 9, "output_type": [str, DeferredToolRequests] if run.withheld else str}
     if not run.handoff:
-        return Agent(NAME, name="travel_agent", instructions=INSTRUCTIONS, tools=[search, calculate, book], retries=9)
+        return Agent(NAME, name="travel_agent", tools=[search, calculate, book], **common)
     booker = Agent(NAME, name="booker", instructions=INSTRUCTIONS, tools=[book])
     travel = Agent(NAME, name="travel_agent", instructions=INSTRUCTIONS, tools=[search, calculate])
 
@@ -46,7 +47,16 @@ def agent(run: Run) -> Agent:
     return travel
 
 
+async def withheld(run: Run) -> str:
+    first = await agent(run).run(run.question)
+    refused = {call.tool_call_id: ToolDenied(REFUSED) for call in first.output.approvals}
+    again = DeferredToolResults(approvals=refused)
+    return str((await agent(run).run(message_history=first.all_messages(), deferred_tool_results=again)).output)
+
+
 async def scenario(run: Run) -> str:
+    if run.withheld:
+        return await withheld(run)
     if not run.streamed:
         return str((await agent(run).run(run.question)).output)
     async with agent(run).run_stream(run.question) as result:
