@@ -13,8 +13,9 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 
+from otel_ext import samples
 from tests.doubles.tls import Authority, Pair
-from tests.e2e.kit import Process, Stage, Tempo, command, config, started, until
+from tests.e2e.kit import Process, Stage, Tempo, command, config, new_trace, started, trace_id_of, until
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +103,22 @@ def test_who_shows_no_certificate_of_ours_is_not_heard(
     until(lambda: tempo.named(f"{taken:032x}", "secured"), "the span of the known sender")
     assert not tempo.named(f"{refused:032x}", "secured")
     assert sidecar.value("otelcol_receiver_accepted_spans_total") == 1
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_one_sidecar_shows_its_certificate_to_another(
+    stage: Stage, serve: Callable[..., Process], authority: Authority, server: Pair, client: Pair, protocol: str
+) -> None:
+    """An agent's sidecar in front of a gateway that asks for certificates."""
+    tempo = Tempo(stage)
+    with started(stage, tempo):
+        gateway = serve(config(tempo, receivers=listening(authority, server)))
+        port = (gateway.grpc if protocol == "grpc" else gateway.http).rpartition(":")[2]
+        own = {"ca_file": str(authority.own.certificate), "cert_file": str(client.certificate), "key_file": str(client.key)}
+        sidecar = serve(config(exporters={"tempo": {"endpoint": f"https://localhost:{port}", "protocol": protocol, "tls": own}}))
+        data = samples.healthy(new_trace(), 1)
+        sidecar.export(data)
+        until(lambda: len(tempo.of(trace_id_of(data))) == 6, "the trace, through both")
 
 
 @pytest.mark.parametrize(
