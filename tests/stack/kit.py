@@ -28,6 +28,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "collector_config"
 PATIENCE_S = 90.0
+CLOSE_S = 5.0  # then it is killed: a test is over
 KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-stack", "LANGFUSE_SECRET_KEY": "sk-lf-stack"}
 GRAFANA, LANGFUSE_PROJECT = "http://grafana.example", "stack"
 
@@ -125,7 +126,7 @@ class Running:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(20)
+                self.process.wait(CLOSE_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
