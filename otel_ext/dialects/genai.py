@@ -142,7 +142,7 @@ LEGACY = Dialect(
         Key("gen_ai.usage.details.reasoning_tokens", Field.REASONING_TOKENS, 3, kinds=MODELS),
         Key("gen_ai.usage.details.cache_read_tokens", Field.CACHED_TOKENS, 6, kinds=MODELS),
         Key("gen_ai.usage.details.cache_write_tokens", Field.CACHE_WRITE_TOKENS, 7, kinds=MODELS),
-        Key("gen_ai.usage.cost", Field.COST, 2, kinds=MODELS),
+        Key("gen_ai.usage.cost", Field.COST, 2, kinds=(*MODELS, *CALLS)),
         Key("gen_ai.response.finish_reason", Field.FINISH, 3, CUT_OFF, MODELS),
         Key("gen_ai.output.messages", Field.OUTPUT_MESSAGES, 3, kinds=ANSWERS, event="gen_ai.client.inference.operation.details"),
         Key("gen_ai.input.messages", Field.INPUT_MESSAGES, 3, event="gen_ai.client.inference.operation.details"),

@@ -61,7 +61,7 @@ LANGFUSE = Dialect(
         Key(USAGE, Field.REASONING_TOKENS, 9, kinds=MODELS, path=("reasoning_tokens",)),
         Key(USAGE, Field.REASONING_TOKENS, 10, kinds=MODELS, path=("output_reasoning",)),
         Key(USAGE, Field.REASONING_TOKENS, 11, kinds=MODELS, path=("completion_tokens_details", "reasoning_tokens")),
-        Key("langfuse.observation.cost_details", Field.COST, 3, kinds=MODELS, path=("total",)),
+        Key("langfuse.observation.cost_details", Field.COST, 3, kinds=(*MODELS, *CALLS), path=("total",)),
     ),
     rules=(
         NameRule("", StepKind.TOOL, Field.TOOL, kinds=TOOL, scope=SCOPE),

@@ -80,7 +80,7 @@ OPENINFERENCE = Dialect(
         Key("llm.token_count.prompt_details.cache_read", Field.CACHED_TOKENS, 5, kinds=MODELS),
         Key("llm.token_count.prompt_details.cache_write", Field.CACHE_WRITE_TOKENS, 6, kinds=MODELS),
         Key("llm.token_count.completion_details.reasoning", Field.REASONING_TOKENS, 5, kinds=MODELS),
-        Key("llm.cost.total", Field.COST, 1, kinds=MODELS),
+        Key("llm.cost.total", Field.COST, 1, kinds=(*MODELS, *CALLS)),
         # The only place where claude-agent-sdk has them.
         Key("llm.token_count.prompt", Field.INPUT_TOKENS, 2, kinds=AGENT, scope=CLAUDE),
         Key("llm.token_count.completion", Field.OUTPUT_TOKENS, 2, kinds=AGENT, scope=CLAUDE),

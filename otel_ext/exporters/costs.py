@@ -39,6 +39,7 @@ class Costs:
         self._agents = Groups(groups_max)
         self._by_agent = series[semconv.AGENT_COST]
         self._by_trace = series[semconv.TRACE_COST]
+        self._by_tool = series[semconv.TOOL_COST]
         self._unpriced = series[semconv.UNPRICED]
         self._traces = TraceCosts(pricing.traces_max, pricing.idle_s)
         self._closed_s = 0.0
@@ -57,6 +58,14 @@ class Costs:
         if len(known) < len(of):
             self._count_unpriced(spans, of[np.isnan(dollars)], traces)
         return dollars
+
+    def fold_tools(self, spans: np.ndarray, of: np.ndarray, traces: Traces) -> None:
+        """Count what the tool calls at rows *of* state; there is no price list of tools."""
+        dollars = spans["cost"][of]
+        known = np.flatnonzero((dollars >= 0) & (dollars < np.inf))
+        if len(known):
+            rows = self._by_tool.rows(spans["tool"][of[known]].astype(np.intp), self._tool_labels)
+            self._by_tool.add_all(rows, dollars[known], of[known], traces)
 
     def close(self, now_s: float) -> None:
         """Observe the traces that are over by now; at most once in CLOSE_EVERY_S."""
@@ -79,6 +88,9 @@ class Costs:
             return (semconv.OTHER_LABEL,)
         key = self._agents.keys[group]
         return (label(self._name(key >> 16) or self._name(key & 0xFFFF)),)
+
+    def _tool_labels(self, number: int) -> Labels:
+        return (label(self._name(number)),)
 
     def _unpriced_labels(self, key: int) -> Labels:
         return label(self._name(key >> 1)), _REASONS[key & 1]

@@ -50,6 +50,7 @@ METRICS: Final = (
         ("agent",),
         "The same by agent, as the calls' spans name it, else by service.",
     ),
+    Declared(semconv.TOOL_COST, "counter", "dollars", ("tool",), "Cost that the spans of tool calls state themselves, in US dollars."),
     Declared(
         semconv.TRACE_COST,
         "histogram",

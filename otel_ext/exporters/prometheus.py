@@ -216,6 +216,8 @@ class Metrics:
         groups = self._tools.of(spans["tool"][of].astype("u8") << 1 | failed)
         series = self._series[semconv.TOOL_SECONDS]
         series.add_all(series.rows(groups, self._tool_labels), _seconds(spans, of), of, traces)
+        if self._costs:
+            self._costs.fold_tools(spans, of, traces)
 
     def _model_labels(self, group: int) -> Labels:
         if group == OVERFLOW_ROW:

@@ -43,6 +43,7 @@ def test_cost_in_the_metrics(serve: Callable[..., Process], codec: str) -> None:
         call(trace, 2, "in-house", **{"gen_ai.usage.cache_read.input_tokens": 400_000}),
         call(trace, 3, "stated", **{"gen_ai.usage.cost": 0.25}),
         call(trace, 4, "unheard-of"),
+        call(trace, 5, "", **{"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search", "gen_ai.usage.cost": 0.01}),
     ]
     sidecar.export(encode.request({"service.name": "shop"}, "test", "1", spans))
     until(lambda: sidecar.value("otel_ext_trace_cost_dollars_count"), "the trace to be over")
@@ -51,6 +52,7 @@ def test_cost_in_the_metrics(serve: Callable[..., Process], codec: str) -> None:
     assert sidecar.value("otel_ext_agent_cost_dollars_total", agent="planner") == pytest.approx(9.35)
     assert sidecar.value("otel_ext_trace_cost_dollars_sum") == pytest.approx(9.35)
     assert sidecar.value("otel_ext_unpriced_calls_total", model="unheard-of", reason="unknown_model") == 1
+    assert sidecar.value("otel_ext_tool_cost_dollars_total", tool="search") == 0.01
     exemplar = next(sample.exemplar for sample in sidecar.samples("otel_ext_trace_cost_dollars_bucket", le="10.0"))
     assert exemplar.labels == {"trace_id": trace.hex()}
 

@@ -68,6 +68,17 @@ def test_cost_by_agent_else_by_service() -> None:
     assert found["otel_ext_agent_cost_dollars_total", "shop"] == 2.5
 
 
+def test_a_tool_costs_what_its_span_states() -> None:
+    """Nothing is priced by a list, and the cost of models and traces is not touched."""
+    numbers = metrics(Clock())
+    calls = np.concatenate([call(cost=0.5), call(cost=0.25), call()])
+    calls["kind"], calls["tool"] = StepKind.TOOL, NUMBER["planner"]
+    numbers.observe(calls, IDS)
+    found = values(numbers)
+    assert found["otel_ext_tool_cost_dollars_total", "planner"] == 0.75
+    assert not [key for key in found if key[0].startswith(("llm_cost", "otel_ext_unpriced"))]
+
+
 def test_what_has_no_cost_is_counted_and_why() -> None:
     """By the model's name: no price for it, or no tokens to price; and nothing is added to the cost."""
     numbers = metrics(Clock())
