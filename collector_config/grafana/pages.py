@@ -12,6 +12,7 @@ from otel_ext.exporters.declared import DECLARED
 TOKENS: Final = DECLARED[semconv.TOKENS].exposed
 COST: Final = DECLARED[semconv.COST].exposed
 AGENT_COST: Final = DECLARED[semconv.AGENT_COST].exposed
+TOOL_COST: Final = DECLARED[semconv.TOOL_COST].exposed
 TRACE_COST: Final = DECLARED[semconv.TRACE_COST].exposed
 UNPRICED: Final = DECLARED[semconv.UNPRICED].exposed
 REQUEST: Final = DECLARED[semconv.REQUEST_SECONDS].exposed
@@ -158,9 +159,9 @@ def llm_cost() -> Any:
             "currencyUSD",
         ),
         lines(
-            "Cost an hour by agent",
-            "As the calls' spans name it, else by service.",
-            [Ask(f"{rate(AGENT_COST, JOB, 'agent')} * 3600", "{{agent}}")],
+            "Cost an hour by agent and tool",
+            "An agent's model calls, as their spans name it, else by service; and what the spans of tool calls state as theirs.",
+            [Ask(f"{rate(AGENT_COST, JOB, 'agent')} * 3600", "{{agent}}"), Ask(f"{rate(TOOL_COST, JOB, 'tool')} * 3600", "tool {{tool}}")],
             "currencyUSD",
             stacked=True,
         ),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -266,46 +264,6 @@ async def test_the_wrong_port_of_tempo(clock: Clock, tempo: TempoDouble, query: 
     assert "4317" in failed.fix
     failed = failure(await rows(clock, {"tempo": {"endpoint": query.url, "protocol": "http"}}))
     assert "4318" in failed.fix
-
-
-REAL_TEMPO = os.environ.get("STACK_TEMPO") or next(iter(sorted((Path.home() / ".cache" / "otel_ext" / "stack").glob("tempo-*/tempo"))), "")
-CONFIG = """
-server: {{http_listen_address: 127.0.0.1, http_listen_port: {http}, grpc_listen_address: 127.0.0.1, grpc_listen_port: {grpc}}}
-distributor: {{receivers: {{otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:{otlp}"}}}}}}}}}}
-ingester: {{lifecycler: {{address: 127.0.0.1, ring: {{replication_factor: 1, kvstore: {{store: inmemory}}}}}}}}
-memberlist: {{bind_addr: [127.0.0.1], bind_port: {gossip}, abort_if_cluster_join_fails: false}}
-compactor: {{ring: {{kvstore: {{store: inmemory}}}}}}
-storage: {{trace: {{backend: local, wal: {{path: {folder}/wal}}, local: {{path: {folder}/blocks}}}}}}
-usage_report: {{reporting_enabled: false}}
-"""
-
-
-@pytest.fixture
-def real_tempo(tmp_path: Path) -> Iterator[dict[str, int]]:
-    """Ports of a Tempo that runs for real."""
-    if not REAL_TEMPO:
-        pytest.skip("no Tempo here: name its binary in STACK_TEMPO")
-    ports = {name: free_port() for name in ("http", "grpc", "otlp", "gossip")}
-    (tmp_path / "tempo.yaml").write_text(CONFIG.format(folder=tmp_path, **ports))
-    with (tmp_path / "log").open("w") as log:
-        running = subprocess.Popen([REAL_TEMPO, f"-config.file={tmp_path / 'tempo.yaml'}"], stdout=log, stderr=log)
-    yield ports
-    running.kill()  # asked to, it takes half a minute
-    running.wait(20)
-
-
-async def test_a_real_tempo(real_tempo: dict[str, int]) -> None:
-    """The trace is taken and read back, once it has started."""
-    runtime = Runtime(now_ns=time.time_ns, sleep=asyncio.sleep, random=lambda: 0.5)
-    section = {"endpoint": f"http://127.0.0.1:{real_tempo['otlp']}", "query_url": f"http://127.0.0.1:{real_tempo['http']}"}
-    settings = build({**local(), "exporters": {"tempo": section}}, {})
-    for _ in range(60):
-        found = (await examine(settings, Surroundings(trace_id=os.urandom(16), deadline_s=20, runtime=runtime)))[3:]
-        if states(found) == [OK] * 3:
-            break
-        await asyncio.sleep(0.5)
-    assert states(found) == [OK] * 3, told(found)
-    assert "Tempo 2." in found[1].seen
 
 
 # -- Alertmanager

@@ -143,7 +143,7 @@ class Tempo(Running):
 
     def __init__(self, parent: Path, write_url: str = "http://127.0.0.1:9/api/v1/write") -> None:
         http, grpc, otlp_grpc, otlp_http = free_ports(4)
-        self.url, self.otlp = f"http://{at(http)}", at(otlp_grpc)
+        self.url, self.otlp, self.otlp_http = f"http://{at(http)}", at(otlp_grpc), at(otlp_http)
         folder = folder_of(parent, "tempo")
         environment = {
             "TEMPO_HTTP_PORT": str(http),

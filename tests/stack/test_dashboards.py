@@ -19,7 +19,7 @@ from otel_ext.receivers.grpc import EXPORT
 from tests.doubles.langfuse import LangfuseDouble
 from tests.stack.kit import Prometheus, Sidecar, Tempo, ask, at, free_ports, get, need, until
 from tests.stack.sending import forgetful
-from tests.stack.traffic import request
+from tests.stack.traffic import paid_tool, request
 
 EVERY = [query for dashboard in dashboards().values() for query in queries(dashboard)]
 OF_PROMETHEUS = [query for query in EVERY if query.source == "prometheus"]
@@ -69,6 +69,7 @@ def _traffic(sidecar: Sidecar, http: str, prometheus: Prometheus) -> None:
                 export(make(dice.randbytes(16), now_ns - 60_000_000_000))
             for number in range(5):
                 export(request(dice, now_ns))
+                export(paid_tool(dice.randbytes(16), now_ns))
                 export(samples.Agent(dice.randbytes(16), f"agent-{dice.randrange(100)}", now_ns, model=f"model-{number}").end())
             with pytest.raises(grpc.RpcError):
                 export(b"no request")

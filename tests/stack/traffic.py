@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from otel_ext.samples import Agent
 from otel_ext.settings import NS_PER_S
+from otel_ext.wire import encode
 
 MODELS = {"gpt-4o": 10, "gpt-4o-mini": 6, "claude-sonnet-4-5": 4, "in-house-7b": 1}  # the last has no price
 STEPS_MAX = 16
@@ -73,3 +74,14 @@ def request(dice: random.Random, now_ns: int) -> bytes:
     agent = Agent(dice.randbytes(16), KINDS[play][0], start_ns, service="shop", step_s=step_s, model=model)
     play(agent, dice)
     return agent.end()
+
+
+def paid_tool(trace_id: bytes, end_ns: int) -> bytes:
+    """A tool that says what it cost."""
+    attributes: dict[str, encode.Value] = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "geocode",
+        "gen_ai.usage.cost": 0.002,
+    }
+    span = encode.span(trace_id, trace_id[:8], b"", "execute_tool geocode", end_ns - NS_PER_S, end_ns, attributes)
+    return encode.request({"service.name": "shop"}, "tests.stack", "1", [span])
