@@ -21,6 +21,7 @@ FINDINGS: Final = DECLARED[semconv.FINDINGS_TOTAL].exposed
 OPEN: Final = DECLARED[semconv.OPEN_TRACES].exposed
 PROCESS: Final = DECLARED[semconv.PROCESS_SECONDS].exposed
 DROPPED: Final = DECLARED[semconv.DROPPED].exposed
+UNKNOWN: Final = DECLARED[semconv.UNKNOWN_SCOPE_SPANS].exposed
 OVERFLOW: Final = DECLARED[semconv.SERIES_OVERFLOW].exposed
 BUILD: Final = DECLARED[semconv.BUILD].exposed
 RELOADED: Final = DECLARED[semconv.RELOADED].exposed
@@ -310,6 +311,11 @@ def pipeline_health() -> Any:
         ),
         lines("CPU", "Cores in use.", [Ask(f"sum by (instance) (rate(process_cpu_seconds_total{{{here}}}[{INTERVAL}]))", "{{instance}}")]),
         lines("Memory", "Resident.", [Ask(f"sum by (instance) (process_resident_memory_bytes{{{here}}})", "{{instance}}")], "bytes"),
+        listing(
+            "Instrumentation that is not known",
+            "Steps over this range whose scope no dialect knows: read by the generic keys alone.",
+            [Ask(f"{rare(UNKNOWN, here, 'scope')} > 0", "Steps")],
+        ),
         listing(
             "Versions",
             "What runs where, and whether it took its configuration the last time it read it.",
