@@ -1,32 +1,26 @@
-"""Plays a pair's scenarios, and lets a real sidecar judge what came of them.
-
-    python -m tests.frameworks.bench [PAIR...] [--keep FOLDER]
-
-prints how what otel_ext says differs from what the model server saw, and keeps what was exported where asked to.
-"""
+"""Plays a pair's scenarios, lets a real sidecar judge what came of them, and holds what it says against what the model server saw."""
 
 from __future__ import annotations
 
-import argparse
-import base64
 import json
 import os
 import subprocess
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from otel_ext.model import Finding
 from tests.e2e.kit import Inside, Stage, config
 from tests.frameworks.model_server import ModelServer, Seen
-from tests.frameworks.pairs import HERE, PAIRS, Pair
+from tests.frameworks.pairs import HERE, Pair
 from tests.frameworks.scenarios import BOOK, SCENARIOS, UNKNOWN_TOOL
 
 TIMEOUT_S = 240
+AN_HOUR_S = 3600  # past every wait for late spans
+TOLD = ("question", "streamed", "failing", "polling", "withheld", "handoff")
 PASSED = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 NOWHERE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 # What a family accepts. A tool that keeps failing may be called a loop or something of its own: silence is what would be wrong.
@@ -48,7 +42,7 @@ class Played:
     """One scenario of one pair: what the server saw, which tool bodies were entered, how the program ended."""
 
     seen: Seen
-    entered: list[tuple[str, dict[str, str], bool]]
+    entered: list[list[Any]]  # tool, arguments, whether it returned
     error: str
     answer: str
 
@@ -90,24 +84,22 @@ def play(pair: Pair, scenarios: Sequence[str], folder: Path) -> dict[str, Played
     truth_file = folder / f"{pair.name}.truth.json"
     with ModelServer() as server:
         command = [str(pair.interpreter), str(HERE / "agents" / pair.program), server.url, str(truth_file), pair.name, *scenarios]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, env=_environment(pair, folder), check=False, cwd=folder
-        )
-        if done.returncode or not truth_file.exists():
-            raise RuntimeError(f"{pair.name} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}")
-        (folder / f"{pair.name}.stderr").write_text(done.stderr)
+        _run(command, _environment(pair, folder), folder / "output.txt")
+        if not truth_file.exists():
+            raise RuntimeError(f"{pair.name} did not get to its end:\n{(folder / 'output.txt').read_text()[-6000:]}")
         truth = json.loads(truth_file.read_text())
-    return {
-        name: Played(server.seen[name], [tuple(e) for e in told["entered"]], told["error"], told["answer"]) for name, told in truth.items()
-    }
+    return {name: Played(server.seen[name], told["entered"], told["error"], told["answer"]) for name, told in truth.items()}
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str], output: Path) -> None:
+    """Run *command* to its end, or for TIMEOUT_S; what it writes goes to *output*."""
+    with output.open("wb") as file, suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, stdout=file, stderr=file, timeout=TIMEOUT_S, env=environment, check=False, cwd=output.parent)
 
 
 def _environment(pair: Pair, folder: Path) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if key in PASSED}
-    told = {
-        name: {"question": s.question, **{k: getattr(s, k) for k in ("streamed", "failing", "polling", "withheld", "handoff")}}
-        for name, s in SCENARIOS.items()
-    }
+    told = {name: {what: getattr(scenario, what) for what in TOLD} for name, scenario in SCENARIOS.items()}
     return {
         **kept,
         **NOWHERE,
@@ -131,21 +123,28 @@ def judge(stage: Stage, traces: Sequence[bytes]) -> Judged:
     try:
         for body in traces:
             sidecar.export(body)
-        sidecar.pass_time(3600)
-        tokens, tools = Counter[str](), Counter[str]()
-        for sample in sidecar.samples("llm_tokens_used_total"):
-            tokens[sample.labels["token_type"]] += int(sample.value)
-        for sample in sidecar.samples("mcp_tool_duration_seconds_count"):
-            tools[plain(sample.labels["tool"])] += int(sample.value)
+        sidecar.pass_time(AN_HOUR_S)
         models = int(sidecar.value("llm_request_duration_seconds_count"))
+        tokens = _by_label(sidecar, "llm_tokens_used_total", "token_type")
+        tools = _by_label(sidecar, "mcp_tool_duration_seconds_count", "tool")
     finally:
         sidecar.close()
-    return Judged(models, dict(tokens), {name: count for name, count in tools.items() if name not in PLUMBING}, list(standing.values()))
+    return Judged(models, tokens, _plain(tools), list(standing.values()))
 
 
-def plain(tool: str) -> str:
-    """The name that the application gave a tool: Semantic Kernel puts the plugin's before it, Claude's SDK the MCP server's."""
-    return tool.rpartition("-")[2].rpartition("__")[2]
+def _by_label(sidecar: Inside, metric: str, label: str) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for sample in sidecar.samples(metric):
+        counts[sample.labels[label]] += int(sample.value)
+    return dict(counts)
+
+
+def _plain(tools: Mapping[str, int]) -> dict[str, int]:
+    """By the names that the application gave: Semantic Kernel puts the plugin's before it, Claude's SDK the MCP server's."""
+    counts: Counter[str] = Counter()
+    for tool, count in tools.items():
+        counts[tool.rpartition("-")[2].rpartition("__")[2]] += count
+    return {tool: count for tool, count in counts.items() if tool not in PLUMBING}
 
 
 def differences(played: Played, judged: Judged) -> dict[str, str]:
@@ -172,86 +171,3 @@ def token_difference(name: str, played: Played, judged: Judged) -> str:
     if said == truth or (said is None and truth == 0 and name in DETAILS):
         return ""
     return f"{said} {name} tokens, the server told {truth}"
-
-
-def keep(folder: Path, pair: Pair, name: str, played: Played) -> None:
-    """What was exported, a request a line, and the truth beside it."""
-    from google.protobuf.json_format import MessageToDict
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    place = folder / pair.name
-    place.mkdir(parents=True, exist_ok=True)
-    for bodies, kind, end in ((played.seen.traces, ExportTraceServiceRequest, ""), (played.seen.logs, ExportLogsServiceRequest, ".logs")):
-        lines = [json.dumps(_hex_ids(MessageToDict(kind.FromString(body), use_integers_for_enums=True))) for body in bodies]
-        if lines:
-            (place / f"{name}{end}.otlp.jsonl").write_text("\n".join(lines) + "\n")
-    seen = played.seen
-    truth = {
-        "llm_calls": len(seen.asked),
-        "tokens": played.tokens,
-        "per_call": [asdict(each) for each in seen.billed],
-        "usage_sent": seen.usage_sent,
-        "requested": [[call.id, call.name, dict(call.arguments)] for call in seen.requested],
-        "answered": seen.answered,
-        "executed": played.entered,
-        "declared": sorted({tool for asked in seen.asked for tool in asked.tools}),
-        "expected": list(seen.scenario.expected),
-        "error": played.error,
-        "answer": played.answer,
-    }
-    (place / f"{name}.truth.json").write_text(json.dumps(truth, indent=1))
-
-
-def _hex_ids(value: Any) -> Any:
-    """OTLP/JSON has ids in hex, where protobuf's own JSON has base64."""
-    if isinstance(value, list):
-        return [_hex_ids(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    ids = ("traceId", "spanId", "parentSpanId")
-    return {key: base64.b64decode(item).hex() if key in ids and isinstance(item, str) else _hex_ids(item) for key, item in value.items()}
-
-
-def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pairs", nargs="*")
-    parser.add_argument("--keep", type=Path)
-    parser.add_argument("--scenario", action="append")
-    options = parser.parse_args(arguments)
-    stage = Stage()
-    for pair in PAIRS:
-        if options.pairs and pair.name not in options.pairs:
-            continue
-        if not pair.is_here:
-            print(f"## {pair.name}: {pair.group} is not installed")
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                told = play(pair, options.scenario or pair.scenarios, Path(folder))
-            except (RuntimeError, subprocess.TimeoutExpired) as error:
-                print(f"## {pair.name}: {error}")
-                continue
-        print(f"## {pair.name}")
-        wrong: dict[str, list[str]] = {}
-        right = 0
-        for name, played in told.items():
-            if options.keep:
-                keep(options.keep, pair, name, played)
-            found = differences(played, judge(stage, played.seen.traces))
-            right += not found
-            for fault in played.seen.faults:
-                print(f"  {name}: FAULT {fault}")
-            if played.error:
-                print(f"  {name}: ERROR {played.error[:150]}")
-            for what, text in found.items():
-                wrong.setdefault(what, []).append(f"{name}: {text}")
-        for what, texts in wrong.items():
-            print(f"  {what} ({len(texts)}): {'; '.join(texts[:3])}{'; ...' if len(texts) > 3 else ''}")
-        print(f"  {right} of {len(told)} right", flush=True)
-    stage.close()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
