@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tests.frameworks.scenarios import SCENARIOS
+
 ALL: Sequence[str] = ()
+NOT_STREAMED = [name for name in SCENARIOS if name != "streaming"]
+NOT_CLAIMED = [name for name in SCENARIOS if name != "claimed"]
 
 
 @dataclass(frozen=True)
 class Unsent:
-    """Numbers that are on no span of these pairs, so that they must stay unknown: token types, or `models` where calls have no span."""
+    """Numbers on no span of these pairs, which must stay unknown: token types; `models`, `tools` where calls have no span."""
 
     pairs: Sequence[str]
     what: Sequence[str]
@@ -28,46 +32,124 @@ class Wrong:
     reason: str
 
 
-NO_CONTENT = ("agent-framework+no-content", "anthropic+no-content", "openai+official")
-LANGFUSE = ("langfuse+observe", "langfuse-3", "langfuse-4")
+NO_CONTENT = ("agent-framework+no-content", "anthropic+no-content", "google-genai+official", "openai+official")
 NO_MODELS = ("autogen", "crewai+openinference", "mcp")
+NO_TOOLS = ("crewai+openllmetry", "haystack+openinference")
+MCP = ("fastmcp+openinference", "mcp", "mcp+openinference")
+TWICE = (
+    "anthropic+openinference",
+    "anthropic+openllmetry",
+    "autogen+openinference-openai",
+    "langchain+openinference-openai",
+    "pydantic-ai+anthropic",
+)
 DETAILS = ("cached", "reasoning")
+TOKENS = ("input", "output", *DETAILS)
+WITH_TOOLS = ("healthy", "streaming", "parallel", "polling", "looping", "cycling", "failing")
+REPEATING = ("looping", "cycling", "failing")
+REFUSED = ("unknown_tool", "withheld")
 
 UNSENT: Sequence[Unsent] = (
     Unsent(
-        ("autogen+openinference", "litellm", "openai-agents+official", "semantic-kernel", "smolagents+openinference"),
+        (
+            "autogen+openinference",
+            "haystack+openinference",
+            "litellm",
+            "openai-agents+official",
+            "semantic-kernel",
+            "smolagents+openinference",
+        ),
         DETAILS,
         "the instrumentation does not record them",
     ),
     Unsent(
-        ("crewai+openinference-events", "langchain+openllmetry", "strands", "strands+latest", "vercel-ai"),
+        (
+            "crewai+openinference-events",
+            "langchain+openllmetry",
+            "mlflow",
+            "openai+openlit",
+            "strands",
+            "strands+latest",
+            "vercel-ai",
+        ),
         ("reasoning",),
         "the instrumentation does not record them",
     ),
-    Unsent(("openai+openllmetry",), ("reasoning",), "left out where the answer is streamed", ("streaming",)),
-    Unsent(NO_MODELS, ("models", "input", "output", *DETAILS), "model calls have no span"),
+    Unsent(
+        ("crewai+openllmetry", "openai+openllmetry"),
+        ("reasoning",),
+        "OpenLLMetry leaves them out where the answer is streamed",
+        ("streaming",),
+    ),
+    Unsent(("llama-index",), TOKENS, "a streamed call has no event at its end", ("streaming",)),
+    Unsent(NO_MODELS, ("models", *TOKENS), "model calls have no span"),
+    Unsent(("claude-agent-sdk+openinference",), ("models",), "model calls have no span"),
+    Unsent(NO_TOOLS, ("tools",), "tool calls have no span"),
 )
 WRONG: Sequence[Wrong] = (
     # What the spans cannot show.
-    Wrong(
-        NO_CONTENT, "findings", ("claimed", "unknown_tool", "withheld"), "content capture is off: neither text nor requested calls are sent"
-    ),
-    Wrong(NO_MODELS, "findings", ("claimed", "unknown_tool", "withheld"), "neither text nor requested calls are sent"),
-    Wrong(
-        ("google-adk+openinference",),
-        "models",
-        ALL,
-        "each call overwrites the one before on the agent's span: only the last is left",
-    ),
-    Wrong(("google-adk+openinference",), "tokens", ALL, "only those of the last call are left"),
+    Wrong(NO_CONTENT, "findings", ("claimed", *REFUSED), "content capture is off: neither text nor requested calls are sent"),
+    Wrong(NO_MODELS, "findings", ("claimed", *REFUSED), "neither text nor requested calls are sent"),
+    Wrong(("semantic-kernel",), "findings", ("unknown_tool",), "requested calls are in log records alone"),
+    Wrong(("openai-agents+official",), "findings", ("unknown_tool",), "the requested call is the repr of an object inside a text"),
+    Wrong(("google-adk+openinference",), "models", ALL, "each call overwrites the one before on the agent's span"),
+    Wrong(("google-adk+openinference",), "tokens", ALL, "only those of the last call are left, on the agent's span"),
     Wrong(("google-adk+litellm",), "tokens", ("healthy", "streaming"), "ADK adds the reasoning tokens to an output that has them already"),
+    Wrong(("google-adk-1",), "tokens", ("healthy", "streaming"), "ADK 1 leaves Gemini's thoughts out of the output"),
+    Wrong(("openai-agents+openinference",), "models", ("withheld",), "nothing of a resumed run is exported"),
+    Wrong(("openai-agents+openinference",), "tokens", ("withheld",), "nothing of a resumed run is exported"),
     # What is not read yet.
     Wrong(ALL, "findings", ("claimed",), "no rule says it yet"),
+    Wrong(TWICE, "models", ALL, "two instrumentations of one call count twice"),
+    Wrong(TWICE[:2] + TWICE[3:], "tokens", ALL, "two instrumentations of one call count twice"),
+    Wrong(("autogen+openinference-openai",), "tokens", tuple(NOT_STREAMED), "two instrumentations of one call count twice"),
+    Wrong(("llama-index+openinference",), "models", ALL, "a call has two spans, one within the other"),
+    Wrong(MCP, "tools", WITH_TOOLS, "calls over MCP are not in the metric"),
+    Wrong(("mastra",), "models", tuple(NOT_CLAIMED), "the span of all calls together is read as the one call"),
+    Wrong(("mastra",), "tokens", ALL, "the span of all calls together is read as the one call"),
+    Wrong(("claude-agent-sdk+openinference",), "tokens", ALL, "they are on the agent's span alone"),
+    Wrong(("claude-agent-sdk+openinference",), "findings", ("cycling",), "a call has two spans"),
+    Wrong(("haystack+openinference",), "findings", WITH_TOOLS, "where no tool has a span, an answer without one is held against it"),
+    Wrong(("crewai+openllmetry",), "findings", REPEATING, "calls that show only as requests and answers are not compared"),
     Wrong(
-        ("pydantic-ai", "pydantic-ai+logfire", "pydantic-ai-responses"), "tokens", ("healthy", "streaming"), "reasoning tokens are not read"
+        ("claude-agent-sdk", "claude-agent-sdk+openinference", "livekit", "mastra", "vercel-ai-6"),
+        "findings",
+        ("unknown_tool",),
+        "the request or its refusal is not read",
     ),
-    Wrong(LANGFUSE, "tokens", ALL, "usage_details is not read"),
-    Wrong(LANGFUSE, "findings", ("unknown_tool", "withheld"), "requests inside the observation's output are not read"),
+    Wrong(
+        (
+            "anthropic",
+            "anthropic+openinference",
+            "anthropic+openllmetry",
+            "fastmcp+openinference",
+            "google-adk+litellm",
+            "google-adk+openinference",
+            "google-adk-1",
+            "google-genai+official-content",
+            "langchain+langsmith",
+            "langchain+official",
+            "langchain+openinference",
+            "langchain+openinference-openai",
+            "langchain+openllmetry",
+            "langfuse+observe",
+            "langfuse-3",
+            "langfuse-4",
+            "mcp+openinference",
+            "mlflow",
+            "openai+official-content",
+            "openai+openinference",
+            "openai+openlit",
+            "openai+openllmetry",
+            "openai-agents+logfire",
+            "openai-agents+official",
+            "strands",
+            "strands+latest",
+        ),
+        "findings",
+        ("withheld",),
+        "the words of the refusal are not known",
+    ),
 )
 
 

@@ -42,7 +42,7 @@ def test_it_is_as_the_server_saw_it(bench: Bench, pair: Pair, scenario: str, wha
     assert played.seen.asked, played.error
     found = {name: text for name, text in differences(played, judged).items() if name in ASPECTS[what]}
     for name in set(unsent(pair.name, scenario)).intersection(ASPECTS[what]):
-        said = judged.models or None if name == "models" else judged.tokens.get(name)
+        said = {"models": judged.models, "tools": judged.tools, **judged.tokens}.get(name) or judged.tokens.get(name)
         assert said is None, f"{said} {name}: sent after all"
         found.pop(name, None)
     assert not found
