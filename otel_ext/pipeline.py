@@ -19,11 +19,10 @@ from otel_ext.correlate.links import InLangfuse, SpanLinks
 from otel_ext.correlate.projection import LlmLinks
 from otel_ext.correlate.tree import LlmTree
 from otel_ext.detectors.base import SPAN, Step
-from otel_ext.detectors.claim_texts import texts_of
-from otel_ext.detectors.claims import read
 from otel_ext.detectors.runs import Request, Text
 from otel_ext.dialects import Text as TextField
 from otel_ext.findings import Marked, finding_spans, mark, mark_observations
+from otel_ext.hearing import Hearing
 from otel_ext.ledger import Answer, request_of
 from otel_ext.model import Finding, StepKind
 from otel_ext.redact import Redactor, make_redactor
@@ -41,6 +40,7 @@ from otel_ext.wire.table import Column, Flag, Scan
 _LOW: Final = 0xFFFFFFFF
 _OPAQUE: Final = np.dtype((np.void, SPAN_ROW.itemsize))
 _NO_SPANS: Final = np.zeros(0, dtype=SPAN_ROW)
+_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)  # keeps one hash in two traces apart
 _CLAIM: Final = np.uint32(Flag.CLAIM)
 _INVALID: Final = np.uint32(Flag.INVALID_ID)
 
@@ -90,6 +90,7 @@ class Pipeline:
     rules: Sequence[Rule] = ()
     dropped: dict[str, int] = field(default_factory=lambda: {"langfuse_id": 0, "wire_overflow": 0})
     verdicts: Verdicts = field(init=False)
+    hearing: Hearing = field(init=False)
     tree: LlmTree = field(init=False)
     redactors: dict[str, Redactor] = field(default_factory=dict)  # by destination
     scopes: UnknownScopes = field(init=False)
@@ -98,6 +99,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self.verdicts = Verdicts(self.settings, self.codec.name, self.codec.intern, self.rules)
+        self.hearing = Hearing(self.verdicts.judge.tools, self.codec.intern)
         self.tree = LlmTree(self.settings.traces.max_tree_spans)
         self.scopes = UnknownScopes(self.codec.name)
         self._make_links()
@@ -134,6 +136,7 @@ class Pipeline:
         self._read_texts(batch)
         self._read_calls(batch)
         self._read_said(batch)
+        self._read_tools(batch)
         self._take_steps(batch)
         self._look_up_links(batch)
         self._redact(batch)
@@ -174,9 +177,22 @@ class Pipeline:
         spans = batch.scan.spans
         for row in np.flatnonzero(spans["flags"] & _CLAIM).tolist():
             trace, end, at, size, kind = spans[["trace", "end", "output_at", "output_value_len", "kind"]][row].item()
-            said = read(texts_of(batch.payload[at : at + size]), end)
-            if said.matters:
-                batch.said.setdefault(trace, []).append(Text(said, kind == StepKind.AGENT))
+            if text := self.hearing.text(batch.payload[at : at + size], end, of_agent=kind == StepKind.AGENT):
+                batch.said.setdefault(trace, []).append(text)
+
+    def _read_tools(self, batch: _Batch) -> None:
+        """Which tools the models of each trace were given: the same ones, call after call."""
+        rows = batch.scan.declared
+        if not len(rows):
+            return
+        traces = batch.scan.spans["trace"][rows["row"]]
+        _, first = np.unique(rows["hash"] ^ traces * _SPREAD, return_index=True)
+        hashes: dict[int, set[int]] = {}
+        for trace, value_hash in zip(traces[first].tolist(), rows["hash"][first].tolist(), strict=True):
+            hashes.setdefault(trace, set()).add(value_hash)
+        for trace, each in hashes.items():
+            if tools := self.hearing.declared(frozenset(each), partial(_declaration, batch)):
+                batch.tools[trace] = tools
 
     def _take_steps(self, batch: _Batch) -> None:
         scan = batch.scan
@@ -274,6 +290,12 @@ class Pipeline:
 
 def _told(findings: Sequence[Finding]) -> Outcome:
     return Outcome(full=finding_spans(findings), spans=len(findings), findings=findings)
+
+
+def _declaration(batch: _Batch, value_hash: int) -> tuple[bytes, int]:
+    rows = batch.scan.declared
+    _, at, size, how, _, _ = rows[np.flatnonzero(rows["hash"] == value_hash)[0]].item()
+    return batch.payload[at : at + size], how
 
 
 def _take_request(batch: _Batch, trace: int, call: int, at: int) -> None:

@@ -64,13 +64,19 @@ class ClaimedNotDone:
         said = [text.said for text in run.said if not text.of_agent] or [text.said for text in run.said]
         if not said:
             return
-        calls = [Call(self.name(step[NAME]), failed(step), step[END]) for step in run.earlier]
+        calls = [self._call(step) for step in run.earlier]
         known = {self.name(tool) for tool in self.tools.of((run.agent, run.service)) | run.tools}
         told: set[str] = set()
         for claim in unbacked(said, calls, known):
             if claim.action not in told:
                 told.add(claim.action)
                 yield self._hit(run, claim, {call.tool for call in calls if call.failed})
+
+    def _call(self, step: Step) -> Call:
+        """A hand-off is named for whom it hands over to."""
+        name = self.name(step[NAME])
+        handed_over = step[KIND] == HANDOFF and not name.startswith(HANDOFF_PREFIXES)
+        return Call(f"transfer_to_{name}" if handed_over else name, failed(step), step[END])
 
     @staticmethod
     def _hit(run: Run, claim: Claim, attempted: set[str]) -> Hit:
