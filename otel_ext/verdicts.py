@@ -106,6 +106,12 @@ class Verdicts:
         given = self._judge(arrival, trace, added, hits, now_ns)
         return Taken(trace, added.fresh, given, _standing(arrival, trace, given), _doubled(trace, added, known))
 
+    def tell_of(self, trace_id: bytes, tools: frozenset[int]) -> None:
+        """The models of an open trace were given these state-changing tools."""
+        trace = self.book.lookup(trace_id)
+        if trace is not None and trace.tools is not tools and tools:
+            trace.tools = tools if trace.tools is None else trace.tools | tools
+
     def _hear(self, trace: Trace, arrival: Arrival) -> None:
         """Remember what the texts said, the last ones where they are too many, and which tools the models were told of."""
         if arrival.tools:
@@ -185,7 +191,13 @@ class Verdicts:
         trace = self.book.touch(trace_id, now_ns)
         history = trace.steps
         agent = ROW.unpack(packed)
-        if not history or agent[:2] <= _ORDER.unpack_from(history, len(history) - ROW.size) or trace.requests or trace.expected:
+        if (
+            not history
+            or agent[:2] <= _ORDER.unpack_from(history, len(history) - ROW.size)
+            or trace.requests
+            or trace.expected
+            or trace.said
+        ):
             return False
         begin = started(agent)
         # By the order of the steps, those of the run are the last ones: most often all.

@@ -30,6 +30,7 @@ LAYERS = {
     "unknown_scopes": 2,
     "arithmetic": 3,
     "arrivals": 3,
+    "hearing": 3,
     "judge": 3,
     "ledger": 3,
     "pipeline": 3,

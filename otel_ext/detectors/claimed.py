@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from otel_ext.detectors.base import END, NAME, SPAN, Hit, failed
+from otel_ext.detectors.base import END, KIND, NAME, SPAN, Hit, Step, failed
 from otel_ext.detectors.baselines import Key
 from otel_ext.detectors.claim_check import Call, effect, unbacked
 from otel_ext.detectors.claims import Claim
 from otel_ext.detectors.runs import Run
+from otel_ext.dialects import HANDOFF_PREFIXES, OUTPUT_PREFIXES, OUTPUT_TOOLS
 from otel_ext.model import Severity
+from otel_ext.wire.steps import HANDOFF
 
 AGENTS_MAX: Final = 2_000  # whose tools are remembered; the one learned first goes first
+_ANSWERS: Final = (*OUTPUT_TOOLS, *OUTPUT_PREFIXES)  # what an answer is handed over with does nothing else
 TOOLS_MAX: Final = 256  # state-changing tools of one agent
 
 
@@ -64,7 +67,7 @@ class ClaimedNotDone:
         said = [text.said for text in run.said if not text.of_agent] or [text.said for text in run.said]
         if not said:
             return
-        calls = [self._call(step) for step in run.earlier]
+        calls = [call for step in run.earlier if not (call := self._call(step)).tool.startswith(_ANSWERS)]
         known = {self.name(tool) for tool in self.tools.of((run.agent, run.service)) | run.tools}
         told: set[str] = set()
         for claim in unbacked(said, calls, known):

@@ -10,8 +10,9 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from otel_ext.arrivals import Arrival, Place
-from otel_ext.detectors.runs import Request
-from otel_ext.dialects import Text
+from otel_ext.detectors.runs import Request, Text
+from otel_ext.dialects import Text as TextField
+from otel_ext.hearing import Hearing
 from otel_ext.ledger import Answer
 from otel_ext.model import Finding, StepKind
 from otel_ext.rules import Rule
@@ -20,7 +21,7 @@ from otel_ext.settings import Settings
 from otel_ext.tracebook import Trace
 from otel_ext.verdicts import Verdicts
 from otel_ext.wire import Codec
-from otel_ext.wire.memory import Single
+from otel_ext.wire.memory import Single, Tools
 
 _AGENT: Final = int(StepKind.AGENT)
 _TICK_EVERY: Final = 256  # steps between two looks for quiet traces
@@ -50,6 +51,7 @@ class Judging:
         skipping = replace(settings.detect.tool_skipping, settle=0)  # nothing is on its way: what ended was seen
         self.settings = replace(settings, detect=replace(settings.detect, tool_skipping=skipping))
         self.verdicts = Verdicts(self.settings, codec.name, codec.intern, rules)
+        self._hearing = Hearing(self.verdicts.judge.tools, codec.intern)
         # A finalizer may run wherever Python allocates, also in here, and end a span: a plain lock would wait for itself for ever.
         self._lock = threading.RLock()
         self._inside = False
@@ -61,6 +63,7 @@ class Judging:
         self._lock = threading.RLock()
         if self._inside:
             self.verdicts = Verdicts(self.settings, self.verdicts.name, self.verdicts.intern, self.verdicts.rules)
+            self._hearing = Hearing(self.verdicts.judge.tools, self.verdicts.intern)
         self._inside = False
 
     @property
@@ -99,7 +102,10 @@ class Judging:
             self._inside = True
             try:
                 now_ns = time.time_ns()
-                if self.verdicts.take_next(trace_id, packed, requests, answers, now_ns):
+                more = read.more if isinstance(read, Reading) else read[9]
+                if (more is None or not more[1]) and self.verdicts.take_next(trace_id, packed, requests, answers, now_ns):
+                    if more is not None and more[2]:
+                        self.verdicts.tell_of(trace_id, self._tools(more[2]))
                     judged = CLEAN
                 else:
                     judged = self._take(trace_id, span_id, _reading(read), now_ns)
@@ -120,10 +126,13 @@ class Judging:
         if reading.kind == _AGENT:
             if reading.texts:
                 self._expect(trace_id, span_id, reading, now_ns)
-            if verdicts.take_agent_next(trace_id, reading.packed, reading.agent_and_service[1], now_ns):
+            quiet = reading.more is None or not reading.more[1]
+            if quiet and verdicts.take_agent_next(trace_id, reading.packed, reading.agent_and_service[1], now_ns):
                 return CLEAN
         place = partial(_place, span_id, reading)
-        taken = verdicts.take(Arrival(trace_id, [reading.step], reading.packed, place, reading.requests, reading.answers), now_ns)
+        said, tools = self._heard(reading)
+        arrival = Arrival(trace_id, [reading.step], reading.packed, place, reading.requests, reading.answers, said=said, tools=tools)
+        taken = verdicts.take(arrival, now_ns)
         self._steps += 1
         if not taken.given and reading.kind != _AGENT and self._steps % _TICK_EVERY:
             return CLEAN
@@ -134,14 +143,29 @@ class Judging:
         here = [finding for finding in findings if finding.span_id == own and finding.trace_id == trace_id and not finding.withdrawn]
         return Judged(here, [finding for finding in findings if finding not in here])
 
+    def _heard(self, reading: Reading) -> tuple[Sequence[Text], frozenset[int] | None]:
+        """What the span's text claims, and the state-changing tools that its model was given."""
+        if reading.more is None:
+            return (), None
+        _, output, declared = reading.more
+        text = self._hearing.text(output.encode(), reading.step[0], of_agent=reading.kind == _AGENT) if output else None
+        return (text,) if text else (), self._tools(declared) if declared else None
+
+    def _tools(self, declared: Tools) -> frozenset[int]:
+        return self._hearing.declared(frozenset(each[1] for each in declared), lambda value_hash: _declaration(declared, value_hash))
+
     def _expect(self, trace_id: bytes, span_id: int, reading: Reading, now_ns: int) -> None:
         for number, text in reading.texts:
-            if number == Text.EXPECTED_TOOLS:
+            if number == TextField.EXPECTED_TOOLS:
                 self.verdicts.expect(trace_id, span_id & LOW, [text] if isinstance(text, str) else text, now_ns)
 
 
 def _reading(read: Reading | Single) -> Reading:
     return read if isinstance(read, Reading) else reading_of(read)
+
+
+def _declaration(declared: Tools, value_hash: int) -> tuple[bytes, int]:
+    return next((value, how) for how, known, value in declared if known == value_hash)
 
 
 def _place(span_id: int, reading: Reading, _low: int) -> Place:
