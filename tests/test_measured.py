@@ -14,19 +14,20 @@ from typing import Any
 import pytest
 
 from otel_ext.dialects import KEYS, RULES
-from otel_ext.model import Finding
+from otel_ext.model import Finding, Severity
 from otel_ext.offline import Scanner, Stored
-from otel_ext.settings import Settings
+from otel_ext.settings import Detect, Settings, ToolSkipping
 from otel_ext.wire import make_codec
 
 SHARED = Path(__file__).parents[2] / "shared"
 DATA, CAPTURES = SHARED / "data", SHARED / "captures"
 # Captures that do not show what happened, and why.
 LIMITS = {
+    "google-adk__builtin/S5": "no content on its spans: what the agent said is in log records only",
+    "langfuse__observe/S5": "no tool is declared on its spans, and the one run calls none: that there is one to call is not in the file",
+    "openai-client__v2-experimental/S5": "the same: this instrumentation does not write which tools the model was given",
     "google-adk__builtin/S4c": "a call that a callback refused has the span of a call that failed, and messages are in log records only",
 }
-# A claim is in the agent's own words.
-UNREAD = ("S5",)
 CODEC = make_codec(KEYS, RULES)
 Row = dict[str, Any]
 
@@ -86,6 +87,24 @@ def test_a_runaway_loop_is_told_of_early(labels: list[Row], stored: list[Finding
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the labelled traces are not here")
+def test_claimed_and_not_done(labels: list[Row], stored: list[Finding]) -> None:
+    """Precision of .8 and recall of .75 or better; eight positives, so one trace moves a figure by an eighth."""
+    precision, recall = precision_recall(labels, "claim_not_done", alerts(stored, "tool_skipping/claimed"))
+    assert precision >= 0.8
+    assert recall >= 0.75
+
+
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason="the captures are not here")
+@pytest.mark.parametrize("pair", ["langfuse__observe", "openai-client__v2-experimental"])
+def test_a_claim_is_found_once_the_tool_was_seen(pair: str) -> None:
+    """Where no tool is declared, it is enough that this agent called it in an earlier run."""
+    stored = Stored([str(CAPTURES / pair / f"{scenario}.otlp.jsonl.gz") for scenario in ("S6", "S5")])
+    at_once = Settings(detect=Detect(tool_skipping=ToolSkipping(settle=0)))
+    findings = Scanner(at_once).findings(stored)
+    assert [finding.severity for finding in findings if finding.rule == "tool_skipping/claimed"] == [Severity.HIGH]
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the labelled traces are not here")
 def test_required_tools(labels: list[Row], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With each task's required tools on its agent span: precision and recall of .98 or better."""
     monkeypatch.syspath_prepend(str(DATA))
@@ -112,7 +131,7 @@ def captures() -> list[Row]:
     if not CAPTURES.is_dir():
         return []
     runs: list[Row] = json.loads((CAPTURES / "manifest.json").read_text())
-    return [run for run in runs if run["scenario"] not in UNREAD]
+    return runs
 
 
 @pytest.mark.parametrize("run", captures(), ids=lambda run: str(run["file"]))

@@ -276,7 +276,7 @@ class _Scanner:
         elif row.kind in _BY_MODEL:
             name, a, b, c = model, pair(row.likeness, output), max(row.tokens[0], 0) + max(row.tokens[1], 0), parent
         elif row.kind == StepKind.AGENT:
-            name, a, b, c = agent, fold(output), _duration_ms(row), 0
+            name, a, b, c = agent, fold(output), _duration_ms(row), row.output_len
         else:
             return
         ids = row.trace, row.end, row.span_id, row.parent_id, len(self._rows)

@@ -66,7 +66,7 @@ SPAN: Final = np.dtype(
 #   tool, handoff, retriever: name tool, a arguments (pair), b fold of the result, c fold of the call id
 #   mcp:                      name tool, a arguments (pair), b fold of the result, c low half of the parent's span id
 #   llm, embedding:           name model, a output (pair), b input+output tokens (unknown counts as 0, capped), c the parent's low half
-#   agent:                    name agent, a fold of the output, b milliseconds it ran (rounded up, capped), c 0
+#   agent:                    name agent, a fold of the output, b milliseconds it ran (rounded up, capped), c bytes of the output
 # A pair is a likeness in the upper 16 bits and the exact thing in the lower 16 (of its fold). Both halves are 0 where there is nothing, and
 # neither is where there is something: equal pairs mean equal values, equal upper halves mean alike ones.
 #   arguments: the likeness is a hash in which every run of ASCII digits is one "0" and ASCII letters are lower case, so equal means "the

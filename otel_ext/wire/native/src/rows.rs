@@ -184,7 +184,7 @@ impl Span {
                 let [input, output, ..] = self.tokens;
                 (model, pair(self.output), input.max(0).unsigned_abs() + output.max(0).unsigned_abs(), parent)
             }
-            AGENT => (agent, fold(self.output), self.duration_ms(), 0),
+            AGENT => (agent, fold(self.output), self.duration_ms(), self.output_len),
             _ => return None,
         };
         let same = (self.flags & ERROR) >> 1 | (self.flags & (HAS_ARGUMENTS | HAS_RESULT)) >> 2 | (self.flags & CUT) >> 1;
