@@ -57,8 +57,8 @@ def slow_model(trace_id: bytes, start_ns: int) -> bytes:
 
 
 def forgetful(trace_id: bytes, start_ns: int) -> bytes:
-    """Twelve searches of its memory, each for something else."""
-    agent = samples.Agent(trace_id, "archivist", start_ns)
+    """Twelve slow searches of its memory, each for something else."""
+    agent = samples.Agent(trace_id, "archivist", start_ns, step_s=1.1)
     agent.ask("What do we know of Rome?")
     for number in range(12):
         agent.call("memory_search", {"q": f"Rome {number}"}, f"fact {number}")

@@ -108,3 +108,12 @@ def test_tempo_accepts_its_file(tmp_path: Path) -> None:
         "-config.verify=true",
         TEMPO_DATA=str(tmp_path),
     )
+
+
+def test_the_collector_accepts_the_gateways_file(tmp_path: Path) -> None:
+    """As it stands in Kubernetes' ConfigMap."""
+    documents = yaml.safe_load_all((CONFIG / "kubernetes" / "gateway.yaml").read_text())
+    (text,) = [document["data"]["collector.yaml"] for document in documents if "collector.yaml" in document.get("data", {})]
+    file = tmp_path / "collector.yaml"
+    file.write_text(text.replace("/var/lib/otelcol", str(tmp_path)))
+    run(binary("collector"), "validate", "--config", file, POD_IP="127.0.0.1")
