@@ -83,12 +83,13 @@ class Codec(Protocol):
         keep: np.ndarray,
         parents: np.ndarray,
         columns: Sequence[Column],
+        cuts: bytes = b"",
     ) -> bytes:
         """*payload* with only the spans where *keep* (u1 a row) is set; scopes and resources left without a span go too.
 
         *parents* (u8 a row) are the new parents: equal to the old one leaves the bytes alone, 0 removes the field, else its eight bytes
         are overwritten (or the field appended where there was none), ahead of what *columns* append. A scope or resource that had no span
-        to begin with goes too.
+        to begin with goes too. *cuts* (packed u4 pairs, ascending) are byte ranges of the payload to leave out: whole fields of spans.
         """
         ...
 

@@ -59,10 +59,37 @@ class Finder:
     def find(self, payload: bytes) -> bytes:
         """Packed HIT rows."""
 
-Columns = Sequence[tuple[bytes, list[bytes]] | tuple[bytes, bytes, bytes, bool]]  # u4 a row, fragments; or u1 a row, before, after, of span
+class Notes:
+    """See `otel_ext.wire.notes`."""
+
+    def __init__(
+        self,
+        slots: list[tuple[bytes, list[bytes]]],
+        tags: tuple[bytes, list[bytes]],
+        name: int,
+        groups: list[list[bytes]],  # usage, explicit, integers, plain, message
+        words: list[tuple[bytes, list[bytes]]],
+        lengths: list[tuple[bytes, int]],
+        pairs: list[tuple[bytes, bytes]],
+        neutral: bytes,
+        limits: tuple[int, int],  # traces_max, span_bytes_max
+    ) -> None: ...
+    def take(self, payload: bytes, rows: bytes, ranges: list[bytes]) -> list[bytes]:
+        """Offsets, data, cuts, looks, resources."""
+
+    def forgotten(self) -> int: ...
+
+def counts(key: bytes, names: list[bytes], columns: list[bytes]) -> tuple[bytes, bytes]:
+    """Offsets and data, see `otel_ext.wire.numbers`."""
+
+def billionths(key: bytes, name: bytes, column: bytes) -> tuple[bytes, bytes]:
+    """Offsets and data, see `otel_ext.wire.numbers`."""
+
+# u4 a row, fragments; or u1 a row, before, after, of span; or offsets, data
+Columns = Sequence[tuple[bytes, list[bytes]] | tuple[bytes, bytes, bytes, bool] | tuple[bytes, bytes]]
 
 def splice(payload: bytes, columns: Columns) -> bytes:
     """Raises Malformed, or ValueError where the columns do not fit the spans."""
 
-def project(payload: bytes, keep: bytes, parents: bytes, columns: Columns) -> bytes:
-    """*keep* is u1 a row, *parents* u8. Raises like `splice`."""
+def project(payload: bytes, keep: bytes, parents: bytes, columns: Columns, cuts: bytes) -> bytes:
+    """*keep* is u1 a row, *parents* u8, *cuts* u4 pairs. Raises like `splice`."""

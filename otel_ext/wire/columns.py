@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from otel_ext.wire.table import ANSWER, DECLARED, GROUP, REQUEST, SCOPE, SPAN, STEP, Column, IdColumn, Scan
+from otel_ext.wire.table import ANSWER, DECLARED, GROUP, REQUEST, SCOPE, SPAN, STEP, Column, IdColumn, RaggedColumn, Scan
 
-PackedColumn = tuple[bytes, list[bytes]] | tuple[bytes, bytes, bytes, bool]
+# fragments; ids; ragged
+PackedColumn = tuple[bytes, list[bytes]] | tuple[bytes, bytes, bytes, bool] | tuple[bytes, bytes]
 Texts = list[tuple[int, int, str | list[str]]]
 
 
@@ -37,7 +38,12 @@ def packed(array: np.ndarray, dtype: str) -> bytes:
 
 def packed_columns(columns: Sequence[Column]) -> list[PackedColumn]:
     """*columns* with their indices as packed u4, their masks as packed u1."""
-    return [
-        (packed(column.mask, "u1"), *column[1:]) if isinstance(column, IdColumn) else (packed(column[0], "<u4"), column[1])
-        for column in columns
-    ]
+    return [_packed(column) for column in columns]
+
+
+def _packed(column: Column) -> PackedColumn:
+    if isinstance(column, IdColumn):
+        return (packed(column.mask, "u1"), *column[1:])
+    if isinstance(column, RaggedColumn):
+        return packed(column.offsets, "<u4"), column.data
+    return packed(column[0], "<u4"), column[1]

@@ -45,11 +45,11 @@ class NativeCodec:
         except _native.Malformed as error:
             raise MalformedPayload(*error.args) from None
 
-    def project(self, payload: bytes, keep: np.ndarray, parents: np.ndarray, columns: Sequence[Column]) -> bytes:
+    def project(self, payload: bytes, keep: np.ndarray, parents: np.ndarray, columns: Sequence[Column], cuts: bytes = b"") -> bytes:
         """*payload* with only the spans to keep, see `Codec`."""
         rows = packed(keep, "u1"), packed(parents, "<u8")
         try:
-            return _native.project(payload, *rows, packed_columns(columns))
+            return _native.project(payload, *rows, packed_columns(columns), cuts)
         except _native.Malformed as error:
             raise MalformedPayload(*error.args) from None
 

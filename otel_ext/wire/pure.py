@@ -122,9 +122,9 @@ class PureCodec:
         """*payload* with each span's fragments appended; every other byte stays."""
         return rewrite.Rewriter(payload, packed_columns(columns)).output()
 
-    def project(self, payload: bytes, keep: np.ndarray, parents: np.ndarray, columns: Sequence[Column]) -> bytes:
+    def project(self, payload: bytes, keep: np.ndarray, parents: np.ndarray, columns: Sequence[Column], cuts: bytes = b"") -> bytes:
         """*payload* with only the spans to keep, see `Codec`."""
-        projection = rewrite.Projection(packed(keep, "u1"), packed(parents, "<u8"))
+        projection = rewrite.Projection(packed(keep, "u1"), packed(parents, "<u8"), cuts)
         return rewrite.Rewriter(payload, packed_columns(columns), projection).output()
 
     def name(self, number: int) -> str:

@@ -6,6 +6,7 @@ A length is written anew, minimally, only where it changed; all other bytes are 
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -32,6 +33,7 @@ class Projection:
 
     keep: bytes
     parents: bytes  # packed u8
+    cuts: bytes = b""  # byte ranges of the payload to leave out, packed u4 pairs, ascending
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,19 @@ class _Fragments:
     fragments: list[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class _Ragged:
+    """A ragged column; `indices` are there to be counted."""
+
+    offsets: tuple[int, ...]
+    data: bytes
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """One a row."""
+        return self.offsets[1:]
+
+
 class Rewriter:
     """One pass over one payload. `output` is called once."""
 
@@ -50,6 +65,7 @@ class Rewriter:
         self._columns = [_unpacked(number, column) for number, column in enumerate(columns)]
         self._projection = projection
         self._parents = struct.unpack(f"<{len(projection.parents) // 8}Q", projection.parents) if projection else ()
+        self._cuts = list(struct.iter_unpack("<II", projection.cuts)) if projection else []
         self._row = 0
         self._bad_index = ""
 
@@ -64,7 +80,7 @@ class Rewriter:
 
     def _check(self) -> None:
         counts = [
-            (f"column {number}", len(column.indices if isinstance(column, _Fragments) else column[0]))
+            (f"column {number}", len(column[0] if isinstance(column, tuple) else column.indices))
             for number, column in enumerate(self._columns)
         ]
         if self._projection is not None:
@@ -122,12 +138,18 @@ class Rewriter:
         return {piece.tag: piece for piece in pieces(self._payload, span.start, span.end) if piece.tag in _IDS}
 
     def _wants_ids(self, row: int) -> bool:
-        return any(not isinstance(column, _Fragments) and any(column[0][row : row + 1]) for column in self._columns)
+        return any(isinstance(column, tuple) and any(column[0][row : row + 1]) for column in self._columns)
 
     def _appended(self, row: int, ids: dict[int, Piece]) -> bytes:
         parts = []
         for number, column in enumerate(self._columns):
-            if not isinstance(column, _Fragments):
+            if isinstance(column, _Ragged):
+                start, end = column.offsets[row : row + 2] if row + 1 < len(column.offsets) else (0, 0)
+                if end > len(column.data):
+                    self._bad_index = self._bad_index or f"column {number}: there is no fragment {end}"
+                parts.append(column.data[start:end])
+                continue
+            if isinstance(column, tuple):
                 mask, before, after, of_span = column
                 digits = self._digits(ids, of_span=of_span) if any(mask[row : row + 1]) else b""
                 parts.append(before + digits + after if digits else b"")
@@ -147,24 +169,36 @@ class Rewriter:
 
     def _reparent(self, span: Piece, parent: Piece | None, new: int) -> bytes:
         payload = self._payload
-        content = payload[span.start : span.end]
+        content = self._uncut(span.start, span.end)
         fits = parent is not None and parent.end - parent.start == _ID_BYTES
         old = int.from_bytes(payload[parent.start : parent.end], "big") if parent is not None and fits else 0
         if old == new:
             return content
         if new == 0:
             others = (piece for piece in pieces(payload, span.start, span.end) if piece.tag != PARENT_ID)
-            return b"".join(payload[piece.at : piece.end] for piece in others)
+            return b"".join(self._uncut(piece.at, piece.end) for piece in others)
         encoded = new.to_bytes(_ID_BYTES, "big")
         if parent is None or not fits:
             return content + encode.delimited(fields.Span.PARENT_SPAN_ID, encoded)
-        return payload[span.start : parent.start] + encoded + payload[parent.end : span.end]
+        return self._uncut(span.start, parent.start) + encoded + self._uncut(parent.end, span.end)
+
+    def _uncut(self, start: int, end: int) -> bytes:
+        parts, at = [], start
+        for cut, stop in self._cuts[bisect_left(self._cuts, (start, 0)) :]:
+            if cut >= end:
+                break
+            if cut >= at and stop <= end:
+                parts.append(self._payload[at:cut])
+                at = stop
+        return b"".join([*parts, self._payload[at:end]])
 
 
-def _unpacked(number: int, column: PackedColumn) -> _Fragments | tuple[bytes, bytes, bytes, bool]:
+def _unpacked(number: int, column: PackedColumn) -> _Fragments | _Ragged | tuple[bytes, bytes, bytes, bool]:
     if len(column) != 2:
         return column
     indices, fragments = column
+    if isinstance(fragments, bytes):
+        return _Ragged(struct.unpack(f"<{len(indices) // 4}I", indices), fragments)
     if not fragments or fragments[0]:
         raise ValueError(f'column {number}: fragments[0] must be b""')
     return _Fragments(struct.unpack(f"<{len(indices) // 4}I", indices), fragments)

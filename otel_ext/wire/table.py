@@ -323,6 +323,13 @@ class IdColumn(NamedTuple):
     of_span: bool = False
 
 
+class RaggedColumn(NamedTuple):
+    """Fragments made one by one: row r gets `data[offsets[r]:offsets[r + 1]]`."""
+
+    offsets: np.ndarray  # u4, rows + 1
+    data: bytes
+
+
 # What to append to spans, in the order of the columns. Either fragments: row r gets `fragments[indices[r]]`, and fragments[0] must be b"";
-# or ids. A fragment is bytes of Span fields, tag included (otel_ext.wire.encode makes them).
-Column = tuple["np.ndarray", list[bytes]] | IdColumn
+# or ids; or a ragged column. A fragment is bytes of Span fields, tag included (otel_ext.wire.encode makes them).
+Column = tuple["np.ndarray", list[bytes]] | IdColumn | RaggedColumn

@@ -11,6 +11,8 @@ pub mod groups;
 pub mod markers;
 pub mod messages;
 pub mod names;
+pub mod notes;
+pub mod numbers;
 pub mod places;
 pub mod prints;
 pub mod reader;

@@ -8,6 +8,8 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use crate::codec::{Codec, Columns, One, Own, Text};
 use crate::finder::Finder;
 use crate::memory;
+use crate::notes::{Notes, SLOTS_MAX, Table as NoteTable};
+use crate::numbers;
 use crate::places::Step;
 use crate::reader;
 use crate::rewrite::{Column, Failure, Projection, plan};
@@ -45,6 +47,7 @@ fn narrow((scope, event, path, between): NarrowArgument) -> Option<Box<Narrow>> 
 
 #[derive(FromPyObject)]
 enum ColumnArgument {
+    Ragged(PyBackedBytes, PyBackedBytes), // first: an empty `bytes` is also an empty list
     Fragments(PyBackedBytes, Vec<PyBackedBytes>),
     Ids(PyBackedBytes, PyBackedBytes, PyBackedBytes, bool),
 }
@@ -54,6 +57,7 @@ impl ColumnArgument {
         match self {
             Self::Fragments(indices, fragments) => Column::Fragments { indices, fragments },
             Self::Ids(mask, before, after, of_span) => Column::Ids { mask, before, after, of_span: *of_span },
+            Self::Ragged(offsets, data) => Column::Ragged { offsets, data },
         }
     }
 }
@@ -188,6 +192,90 @@ impl PyCodec {
     }
 }
 
+type Slots = Vec<(Vec<u8>, Vec<Vec<u8>>)>;
+
+#[pyclass(name = "Notes")]
+struct PyNotes(Box<Notes>);
+
+#[pymethods]
+impl PyNotes {
+    #[new]
+    #[expect(clippy::too_many_arguments, clippy::needless_pass_by_value)]
+    fn new(
+        slots: Slots,
+        tags: (Vec<u8>, Vec<Vec<u8>>),
+        name: i64,
+        groups: [Vec<Vec<u8>>; 5],
+        words: Slots,
+        lengths: Vec<(Vec<u8>, usize)>,
+        pairs: Vec<(Vec<u8>, Vec<u8>)>,
+        neutral: Vec<u8>,
+        limits: (usize, usize),
+    ) -> PyResult<Self> {
+        if slots.len() > SLOTS_MAX || pairs.len() > 16 {
+            return Err(PyValueError::new_err(format!("over {SLOTS_MAX} slots, or over 16 pairs")));
+        }
+        let [usage, explicit, integers, plain, message] = groups;
+        let (traces_max, span_bytes_max) = limits;
+        let mut table = NoteTable { name: usize::try_from(name).ok(), usage, neutral, traces_max, span_bytes_max, ..NoteTable::default() };
+        for (slot, (target, keys)) in slots.into_iter().enumerate() {
+            table.targets.push(target);
+            keys.iter().for_each(|key| table.role(key).slot = Some(slot));
+        }
+        tags.1.iter().for_each(|key| table.role(key).tags = true);
+        table.tags = tags.0;
+        explicit.iter().for_each(|key| table.role(key).explicit = true);
+        integers.iter().for_each(|key| table.role(key).integer = true);
+        plain.iter().for_each(|key| table.role(key).plain = true);
+        message.iter().for_each(|key| table.role(key).message = true);
+        words.into_iter().for_each(|(key, words)| table.role(&key).words = Some(words));
+        lengths.iter().for_each(|(key, length)| table.role(key).length = Some(*length));
+        for (number, (one, other)) in pairs.iter().enumerate() {
+            let bits = (1 << (2 * number), 2 << (2 * number));
+            table.role(one).pairs |= bits.0;
+            table.role(other).pairs |= bits.1;
+            table.pairs.push(bits);
+        }
+        Ok(Self(Box::new(Notes::new(table))))
+    }
+
+    #[expect(clippy::needless_pass_by_value)]
+    fn take<'py>(
+        &mut self,
+        py: Python<'py>,
+        payload: &[u8],
+        rows: &[u8],
+        ranges: Vec<PyBackedBytes>,
+    ) -> PyResult<[Bound<'py, PyBytes>; 5]> {
+        let ranges: Vec<&[u8]> = ranges.iter().map(AsRef::as_ref).collect();
+        let noted = py.detach(|| self.0.take(payload, rows, &ranges)).map_err(malformed)?.map_err(PyValueError::new_err)?;
+        Ok([&noted.offsets, &noted.data, &noted.cuts, &noted.looks, &noted.resources].map(|bytes| PyBytes::new(py, bytes)))
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.0.forgotten
+    }
+}
+
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value)]
+fn counts<'py>(
+    py: Python<'py>,
+    key: &[u8],
+    names: Vec<Vec<u8>>,
+    columns: Vec<PyBackedBytes>,
+) -> (Bound<'py, PyBytes>, Bound<'py, PyBytes>) {
+    let columns: Vec<&[u8]> = columns.iter().map(AsRef::as_ref).collect();
+    let (offsets, data) = numbers::counts(key, &names, &columns);
+    (PyBytes::new(py, &offsets), PyBytes::new(py, &data))
+}
+
+#[pyfunction]
+fn billionths<'py>(py: Python<'py>, key: &[u8], name: &[u8], column: &[u8]) -> (Bound<'py, PyBytes>, Bound<'py, PyBytes>) {
+    let (offsets, data) = numbers::billionths(key, name, column);
+    (PyBytes::new(py, &offsets), PyBytes::new(py, &data))
+}
+
 // Boxed for the same reason as Codec.
 #[pyclass(frozen, name = "Finder")]
 struct PyFinder(Box<Finder>);
@@ -234,8 +322,9 @@ fn project<'py>(
     keep: &[u8],
     parents: &[u8],
     columns: Vec<ColumnArgument>,
+    cuts: &[u8],
 ) -> PyResult<Bound<'py, PyBytes>> {
-    rewrite(py, payload, &columns, Some(Projection { keep, parents }))
+    rewrite(py, payload, &columns, Some(Projection { keep, parents, cuts }))
 }
 
 #[pymodule(gil_used = false)]
@@ -243,6 +332,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Malformed", module.py().get_type::<Malformed>())?;
     module.add_class::<PyCodec>()?;
     module.add_class::<PyFinder>()?;
+    module.add_class::<PyNotes>()?;
+    module.add_function(wrap_pyfunction!(counts, module)?)?;
+    module.add_function(wrap_pyfunction!(billionths, module)?)?;
     module.add_function(wrap_pyfunction!(splice, module)?)?;
     module.add_function(wrap_pyfunction!(project, module)?)
 }

@@ -12,6 +12,8 @@ pub enum Column<'a, F> {
     Fragments { indices: &'a [u8], fragments: &'a [F] },
     /// An attribute around the hex digits of the span's own id, or of its trace's; `mask` (u8) says which rows get it.
     Ids { mask: &'a [u8], before: &'a [u8], after: &'a [u8], of_span: bool },
+    /// Bytes one row after the other; `offsets` (u32, rows + 1) say where each row's begin.
+    Ragged { offsets: &'a [u8], data: &'a [u8] },
 }
 
 impl<F> Column<'_, F> {
@@ -19,6 +21,7 @@ impl<F> Column<'_, F> {
         match self {
             Self::Fragments { indices, .. } => indices.len() / 4,
             Self::Ids { mask, .. } => mask.len(),
+            Self::Ragged { offsets, .. } => (offsets.len() / 4).saturating_sub(1),
         }
     }
 
@@ -31,6 +34,7 @@ impl<F> Column<'_, F> {
 pub struct Projection<'a> {
     pub keep: &'a [u8],
     pub parents: &'a [u8],
+    pub cuts: &'a [u8], // byte ranges of the payload to leave out, pairs of u32, ascending
 }
 
 /// The ids of a span, where they are of their length, and where its parent's is.
@@ -90,6 +94,7 @@ struct Planner<'a, F> {
     plan: Plan<'a>,
     row: usize,
     bad_index: Option<(usize, usize)>, // column, index
+    next_cut: usize,
 }
 
 /// Plans the output of `splice`, or of `project` where there is a projection.
@@ -105,7 +110,7 @@ pub fn plan<'a, F: AsRef<[u8]>>(
     }
     let runs = Vec::with_capacity(payload.len() / 64);
     let plan = Plan { runs, made: Vec::new(), size: 0 };
-    let mut planner = Planner { payload, columns, projection, plan, row: 0, bad_index: None };
+    let mut planner = Planner { payload, columns, projection, plan, row: 0, bad_index: None, next_cut: 0 };
     planner.plan.size = planner.request()?;
     planner.check()?;
     Ok(planner.plan)
@@ -145,6 +150,29 @@ impl<'a, F: AsRef<[u8]>> Planner<'a, F> {
 
     fn copy(&mut self, start: usize, end: usize) -> usize {
         self.given(self.slice(start, end))
+    }
+
+    /// `copy` without what is cut out. Spans are copied in order, and so are their parts.
+    fn copy_uncut(&mut self, start: usize, end: usize) -> usize {
+        let mut size = 0;
+        let mut from = start;
+        while let Some((cut, stop)) = self.cut() {
+            if cut >= end {
+                break;
+            }
+            if cut >= from && stop <= end {
+                size += self.copy(from, cut);
+                from = stop;
+            }
+            self.next_cut += 1;
+        }
+        size + self.copy(from, end)
+    }
+
+    fn cut(&self) -> Option<(usize, usize)> {
+        let place = self.projection.as_ref()?.cuts.get(self.next_cut * 8..)?.first_chunk::<8>()?;
+        let [a, b, c, d, e, f, g, h] = *place;
+        Some((u32::from_le_bytes([a, b, c, d]) as usize, u32::from_le_bytes([e, f, g, h]) as usize))
     }
 
     fn make(&mut self, bytes: &[u8]) -> usize {
@@ -263,6 +291,16 @@ impl<'a, F: AsRef<[u8]>> Planner<'a, F> {
                     size += id.map_or(0, |id| self.around(before, id, after));
                 }
                 Column::Ids { .. } => {}
+                Column::Ragged { offsets, data } => {
+                    let at = |row: usize| offsets.get(row * 4..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+                    let (start, end) = (at(row) as usize, at(row + 1) as usize);
+                    if start < end {
+                        match data.get(start..end) {
+                            Some(fragment) => size += self.given(fragment),
+                            None => self.bad_index = self.bad_index.or(Some((number, end))),
+                        }
+                    }
+                }
             }
         }
         size
@@ -285,13 +323,13 @@ impl<'a, F: AsRef<[u8]>> Planner<'a, F> {
     fn reparent(&mut self, span: &Field, parent: &std::ops::Range<usize>, new: u64) -> Result<usize> {
         let old = <[u8; 8]>::try_from(self.slice(parent.start, parent.end)).ok();
         if old.map_or(0, u64::from_be_bytes) == new {
-            Ok(self.copy(span.start, span.end))
+            Ok(self.copy_uncut(span.start, span.end))
         } else if new == 0 {
             self.without_parent(span)
         } else if old.is_some() {
-            Ok(self.copy(span.start, parent.start) + self.make(&new.to_be_bytes()) + self.copy(parent.end, span.end))
+            Ok(self.copy_uncut(span.start, parent.start) + self.make(&new.to_be_bytes()) + self.copy_uncut(parent.end, span.end))
         } else {
-            Ok(self.copy(span.start, span.end) + self.make(&[PARENT_ID as u8, 8]) + self.make(&new.to_be_bytes()))
+            Ok(self.copy_uncut(span.start, span.end) + self.make(&[PARENT_ID as u8, 8]) + self.make(&new.to_be_bytes()))
         }
     }
 
@@ -301,10 +339,10 @@ impl<'a, F: AsRef<[u8]>> Planner<'a, F> {
         let mut cursor = Cursor::new(self.payload, span.start, span.end);
         while let Some(field) = cursor.next_field()? {
             if field.tag == PARENT_ID {
-                size += self.copy(from, field.at);
+                size += self.copy_uncut(from, field.at);
                 from = field.end;
             }
         }
-        Ok(size + self.copy(from, span.end))
+        Ok(size + self.copy_uncut(from, span.end))
     }
 }
