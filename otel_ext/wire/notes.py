@@ -225,7 +225,7 @@ class PureNotes:
             if text and len(text) <= VALUE_BYTES_MAX and slot not in span.values:
                 span.values[slot] = text
         if key in self._tags:
-            own = [text.encode() for text in values.strings(value)] if value.member == ARRAY else None
+            own = values.strings(value) if value.member == ARRAY else None
             span.tag_cuts.append((piece.at, piece.end))
             if own is not None:
                 span.tags = [*(span.tags or ()), *own]
