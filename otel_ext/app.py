@@ -64,7 +64,8 @@ class Sidecar:
         self.runtime = runtime or Runtime(now_ns=time.time_ns, sleep=asyncio.sleep, random=random.random)
         self.codec = make_codec(KEYS, RULES, Limits(names_max=settings.traces.max_names))
         exporters = settings.exporters
-        self.pipeline = Pipeline(settings, self.codec, exporters.langfuse is not None, load_rules(settings.detect.rules))
+        costs = PriceTable(price_list(settings.prices), self.codec.name).costs
+        self.pipeline = Pipeline(settings, self.codec, exporters.langfuse is not None, load_rules(settings.detect.rules), costs)
         prometheus = exporters.prometheus
         self.metrics = Metrics(
             prometheus.max_series_per_metric if prometheus else 2_000,

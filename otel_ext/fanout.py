@@ -26,6 +26,8 @@ from otel_ext.findings import Marked, finding_spans
 from otel_ext.model import Finding
 from otel_ext.outputs import Outputs, make_outputs
 from otel_ext.pipeline import Outcome, Pipeline, _Batch
+from otel_ext.pricelist import price_list
+from otel_ext.prices import PriceTable
 from otel_ext.sdk import encoding
 from otel_ext.sdk.stats import Stats, log
 from otel_ext.settings import NS_PER_S, Settings
@@ -204,7 +206,8 @@ class FanOut:
         runtime = Runtime(now_ns=time.time_ns, sleep=asyncio.sleep, random=random.random)
         codec = make_codec(KEYS, RULES, Limits(names_max=self._settings.traces.max_names))
         made = make_outputs(self._settings, codec, runtime)
-        pipeline = Judged(self._settings, codec, with_llm=self._settings.exporters.langfuse is not None)
+        costs = PriceTable(price_list(self._settings.prices), codec.name).costs
+        pipeline = Judged(self._settings, codec, with_llm=self._settings.exporters.langfuse is not None, costs=costs)
         await made.start()
         self._outputs, self._wake, self._loop = made, asyncio.Event(), asyncio.get_running_loop()
         await self._work(pipeline, made, self._wake)

@@ -9,7 +9,7 @@ from typing import Any
 
 from otel_ext.exporters.alerts import AlertmanagerAlerts, AlertOptions
 from otel_ext.exporters.base import Destination, Record, Runtime, Undelivered
-from otel_ext.exporters.delivery import Delivery
+from otel_ext.exporters.delivery import SEND_BYTES_MAX, Delivery, DeliveryOptions
 from otel_ext.exporters.halving import CodecHalver
 from otel_ext.exporters.langfuse import LangfuseSpans
 from otel_ext.exporters.log import MemoryLog
@@ -108,13 +108,12 @@ def make_outputs(settings: Settings, codec: Codec, runtime: Runtime, *, callers:
     log = MemoryLog(len(capacities), queue_batches=capacities, queue_bytes=exporters.queue_bytes)
     halver, proxy = CodecHalver(codec), exporters.proxy_from_environment
 
-    def deliver(destination: Destination, index: int) -> Delivery:
-        return Delivery(destination, log.reader(index), halver, runtime)
+    def deliver(destination: Destination, index: int, bytes_max: int = SEND_BYTES_MAX) -> Delivery:
+        return Delivery(destination, log.reader(index), halver, runtime, DeliveryOptions(send_bytes_max=bytes_max))
 
     def tenant(section: Langfuse, keys: Caller, name: str, index: int) -> Tenant:
-        return Tenant(
-            index, deliver(langfuse_destination(section, keys, name, runtime, proxy), index), _scores(section, keys, name, runtime, proxy)
-        )
+        spans = deliver(langfuse_destination(section, keys, name, runtime, proxy), index, section.max_request_bytes)
+        return Tenant(index, spans, _scores(section, keys, name, runtime, proxy))
 
     return Outputs(
         log,

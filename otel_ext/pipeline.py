@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from otel_ext.arrivals import Arrival, Place, Taken
 from otel_ext.correlate.links import InLangfuse, SpanLinks
-from otel_ext.correlate.projection import LlmLinks
+from otel_ext.correlate.projection import Costs, LlmLinks, Observations
 from otel_ext.correlate.tree import LlmTree
 from otel_ext.detectors.base import SPAN, Step
 from otel_ext.detectors.runs import Request, Text
@@ -27,7 +28,7 @@ from otel_ext.ledger import Answer, request_of
 from otel_ext.model import Finding, StepKind
 from otel_ext.redact import Redactor, make_redactor
 from otel_ext.rules import Rule
-from otel_ext.settings import Settings
+from otel_ext.settings import Keep, Settings
 from otel_ext.tracebook import ROW, Trace
 from otel_ext.unknown_scopes import UnknownScopes
 from otel_ext.verdicts import Verdicts
@@ -36,6 +37,7 @@ from otel_ext.wire.names import fold
 from otel_ext.wire.steps import Summary
 from otel_ext.wire.table import SPAN as SPAN_ROW
 from otel_ext.wire.table import Column, Flag, Scan
+from otel_ext.wire.walk import names_of
 
 _LOW: Final = 0xFFFFFFFF
 _OPAQUE: Final = np.dtype((np.void, SPAN_ROW.itemsize))
@@ -88,6 +90,7 @@ class Pipeline:
     codec: Codec
     with_llm: bool = True
     rules: Sequence[Rule] = ()
+    costs: Costs | None = None  # what calls cost, where the application does not say
     dropped: dict[str, int] = field(default_factory=lambda: {"langfuse_id": 0, "wire_overflow": 0})
     verdicts: Verdicts = field(init=False)
     hearing: Hearing = field(init=False)
@@ -96,8 +99,12 @@ class Pipeline:
     scopes: UnknownScopes = field(init=False)
     _links: SpanLinks = field(init=False)
     _llm_links: LlmLinks = field(init=False)
+    observations: Observations = field(init=False)
+    _keep: Sequence[Keep] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._make_redactors()
+        self._make_observations()
         self.verdicts = Verdicts(self.settings, self.codec.name, self.codec.intern, self.rules)
         self.hearing = Hearing(self.verdicts.judge.tools, self.codec.intern)
         self.tree = LlmTree(self.settings.traces.max_tree_spans)
@@ -113,7 +120,13 @@ class Pipeline:
     def _make_links(self) -> None:
         self._links = SpanLinks(self.settings.links, self.codec.name)
         self._llm_links = LlmLinks(self.settings.links)
-        self._make_redactors()
+
+    def _make_observations(self) -> None:
+        langfuse = self.settings.exporters.langfuse
+        costs = self.costs if langfuse and langfuse.costs else None
+        span_bytes_max = langfuse.max_span_bytes if langfuse else 0
+        self.observations = Observations(self.codec.name, costs, self.settings.traces.max_traces, span_bytes_max)
+        self._keep = langfuse.keep if langfuse else ()
 
     def _make_redactors(self) -> None:
         exporters = self.settings.exporters
@@ -270,12 +283,21 @@ class Pipeline:
 
     def _llm(self, batch: _Batch, known: InLangfuse, marked: Marked) -> tuple[bytes, int]:
         spans = batch.scan.spans
-        branch = self.tree.branch(spans)
+        branch = self.tree.branch(spans, self._kept_by_rule(batch.payload, len(spans)) if self._keep else None)
         count = int(np.count_nonzero(branch.keep))
         if not count:
             return b"", 0
-        columns = [*self._llm_links.columns(spans, branch, known), *mark_observations(marked)]
-        return self.codec.project(batch.llm, branch.keep, branch.parents, columns), count
+        projected = self.observations.project(
+            batch.llm, spans, branch, batch.now_ns, ranges=len(batch.llm) == len(batch.payload), marked=marked.rows.keys()
+        )
+        columns = [*self._llm_links.columns(spans, branch, known), *mark_observations(marked), *projected.columns]
+        return self.codec.project(batch.llm, branch.keep, branch.parents, columns, projected.cuts), count
+
+    def _kept_by_rule(self, payload: bytes, rows: int) -> np.ndarray:
+        fits = (
+            any(fnmatchcase(scope, each.scope) and fnmatchcase(name, each.name) for each in self._keep) for scope, name in names_of(payload)
+        )
+        return np.fromiter(fits, np.bool_, rows)
 
     # -- time
 

@@ -78,7 +78,8 @@ def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
         yield "tenant", {"memory_full": sidecar.made.tenants.forgotten}
     yield "trace", pipeline.verdicts.book.evicted
     yield "pipeline", {**pipeline.dropped, **pipeline.verdicts.dropped}
-    yield "tree", {"memory_full": pipeline.tree.forgotten}
+    yield "tree", {"memory_full": pipeline.tree.forgotten, "notes_full": pipeline.observations.notes.forgotten}
+    yield "text", {"span_too_large": pipeline.observations.mended.get("cut", 0)}
     judge = pipeline.verdicts.judge
     yield "baseline", {"agents_max": judge.past.forgotten, "tools_of_agents": judge.tools.forgotten}
     for rule in pipeline.verdicts.judge.own:

@@ -275,6 +275,14 @@ class StandIn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Spans that Langfuse gets besides agents, models and tools: globs, both of which must fit."""
+
+    scope: str = "*"
+    name: str = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """One more Langfuse project. It gets the spans of callers whose public key fits one of `callers`, and of resources that fit `resource`.
 
@@ -299,6 +307,10 @@ class Langfuse:
     caller_keys: bool = True  # spans that come with keys of their own, as Langfuse SDKs send them, go to the project of those keys
     max_callers: Annotated[int, Range(1, 1_000)] = 16  # pairs of such keys with a queue each; idle ones make room
     projects: tuple[Project, ...] = ()
+    keep: tuple[Keep, ...] = ()
+    costs: bool = True  # say what a call costs by our prices, where the application does not
+    max_span_bytes: Bytes = 8 * MIB  # of a larger span the longest texts are cut; the server warns from 9.5 MB on
+    max_request_bytes: Bytes = 16 * MIB  # a larger one is sent in parts
     redact: Redact = section(Redact)
     stand_in: StandIn = section(StandIn)
     environment: str = "default"

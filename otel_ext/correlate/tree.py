@@ -17,7 +17,17 @@ from otel_ext.dialects import Mark
 from otel_ext.model import StepKind
 from otel_ext.wire.table import Flag
 
-KEPT: Final = (StepKind.LLM, StepKind.TOOL, StepKind.AGENT, StepKind.RETRIEVER, StepKind.EMBEDDING, StepKind.HANDOFF)
+KEPT: Final = (
+    StepKind.LLM,
+    StepKind.TOOL,
+    StepKind.AGENT,
+    StepKind.RETRIEVER,
+    StepKind.EMBEDDING,
+    StepKind.HANDOFF,
+    StepKind.CHAIN,
+    StepKind.GUARDRAIL,
+    StepKind.EVALUATOR,
+)
 _KEEP: Final = np.zeros(256, dtype=np.bool_)
 _KEEP[list(KEPT)] = True
 _TYPED: Final = np.uint32(bit(Mark.OBSERVATION_TYPE))
@@ -43,11 +53,12 @@ class LlmTree:
     _left_out: dict[int, tuple[int, bool]] = field(default_factory=dict)  # span id -> (parent id, parent is remote)
     _awaited: dict[int, None] = field(default_factory=dict)  # parent ids of spans already sent
 
-    def branch(self, spans: np.ndarray) -> Branch:
-        """Which of *spans* to send, and their parents. Rows with invalid ids are never kept."""
+    def branch(self, spans: np.ndarray, more: np.ndarray | None = None) -> Branch:
+        """Which of *spans* to send, and their parents; *more* (bool a row) besides. Rows with invalid ids are never kept."""
         valid = spans["flags"] & np.uint32(Flag.INVALID_ID) == 0
         # An observation type set by hand says that the span is meant for Langfuse, whatever its kind.
-        keep = (_KEEP[spans["kind"]] | (spans["flags"] & _TYPED != 0)) & valid
+        keep = _KEEP[spans["kind"]] | (spans["flags"] & _TYPED != 0)
+        keep = (keep if more is None else keep | more) & valid
         self._take_awaited(spans, keep, valid)
         rows = _parent_rows(spans)
         parents = spans["parent_id"].copy()

@@ -40,6 +40,7 @@ class DeliveryOptions:
     request_bytes_max: int = 4 * MIB
     linger_s: float = 0.01
     refusals_max: int = 256
+    send_bytes_max: int = SEND_BYTES_MAX  # a larger request of several spans is sent in halves
     quarantine_max: int = QUARANTINE_MAX
     backoff: Backoff = DEFAULT_BACKOFF
 
@@ -159,8 +160,9 @@ class Delivery:
     async def _send(self, job: _Job, piece: Piece) -> None:
         """Send until answered. Raises Refused."""
         size_bytes = sum(map(len, piece.parts))
-        if size_bytes > SEND_BYTES_MAX:
-            raise Refused("too_large", f"{size_bytes} bytes, the limit is {SEND_BYTES_MAX}", bad_data=True)
+        limit = self._options.send_bytes_max if piece.spans > 1 else SEND_BYTES_MAX
+        if size_bytes > limit:
+            raise Refused("too_large", f"{size_bytes} bytes, the limit is {limit}", bad_data=True)
         attempt = 0
         while True:
             await self._gate.pass_through()

@@ -86,8 +86,10 @@ class NoteTable:
 
 
 class Noted(NamedTuple):
-    """`offsets` (u4, rows + 1) into `data`: what each row gains. `cuts`: byte ranges of the payload to leave out, packed u4 pairs, ascending.
-    `looks` (u1 a row): the bits above. `resources`: packed u4 triples, first row, start and end of the Resource message.
+    """What the rows of a payload gain.
+
+    `offsets` (u4, rows + 1) into `data`; `cuts`: byte ranges of the payload to leave out, packed u4 pairs, ascending; `looks` (u1 a row):
+    the bits above; `resources`: u4 triples, first row, start and end of the Resource message.
     """
 
     offsets: np.ndarray
@@ -106,7 +108,7 @@ class Notes(Protocol):
         ...
 
     def take(self, payload: bytes, rows: bytes, ranges: Sequence[bytes]) -> Noted:
-        """*rows*: bits a row. *ranges*: for the first slots, packed u4 pairs a row: place and length of the value, where the scan found one."""
+        """*rows*: bits a row. *ranges*: for the first slots, packed u4 pairs a row: place and length of a value that the scan found."""
         ...
 
 
@@ -162,6 +164,8 @@ class PureNotes:
         places = [np.frombuffer(each, "<u4").reshape(-1, 2) for each in ranges]
         for span in spans:
             self._learn(payload, span, places)
+        for span in spans:
+            self._name(span)
         offsets, data, cuts, looks = np.zeros(len(rows) + 1, "<u4"), bytearray(), bytearray(), np.zeros(len(rows), "u1")
         ends = dict.fromkeys(range(len(rows)), 0)
         for span in spans:
@@ -272,6 +276,12 @@ class PureNotes:
             if each not in trace.tags and len(trace.tags) < TAGS_MAX:
                 trace.tags.append(each)
 
+    def _name(self, span: _Span) -> None:
+        """By a span's own name, where nothing in the payload or before it says another."""
+        slot = self._table.name
+        if slot >= 0 and span.bits & NAMES and (trace := self._traces.get(span.trace_id)):
+            trace.values[slot] = trace.values[slot] or span.name[:VALUE_BYTES_MAX]
+
     def _trace(self, trace_id: bytes) -> _Trace:
         trace = self._traces.get(trace_id)
         if trace is None:
@@ -290,8 +300,6 @@ class PureNotes:
         parts = []
         for slot, target in enumerate(self._targets):
             value = span.values.get(slot) or trace.values[slot]
-            if slot == self._table.name and not value and span.bits & NAMES and span.name:
-                value = trace.values[slot] = span.name[:VALUE_BYTES_MAX]
             if value and slot not in span.said:
                 parts.append(_text_attribute(target, value))
         cuts = []

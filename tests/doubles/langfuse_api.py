@@ -73,6 +73,7 @@ class LangfuseApi:
             web.get("/api/public/v2/prompts/{name}", self._authed(self._prompt)),
             web.get("/api/public/v2/datasets/{name}", self._authed(self._dataset)),
             web.get("/api/public/dataset-items", self._authed(self._items)),
+            web.post("/api/public/otel/v1/metrics", self._authed(self._metrics)),
             web.post("/api/public/ingestion", self._authed(self._ingestion)),
             web.post("/api/public/media", self._authed(self._media)),
             web.patch("/api/public/media/{id}", self._authed(self._media_done)),
@@ -109,6 +110,10 @@ class LangfuseApi:
             raise ApiRefusalError(400, {"message": "Invalid request data", "error": [{"path": ["limit"]}]})
         items = [ITEM] if request.query.get("datasetName") == DATASET["name"] and page == 1 else []
         return web.json_response({"data": items, "meta": {"page": page, "limit": limit, "totalItems": 1, "totalPages": 1}})
+
+    async def _metrics(self, _: web.Request, __: str) -> web.Response:
+        # API/otel/v1/metrics: everything is taken, and thrown away.
+        return web.json_response({"message": "OK"})
 
     async def _ingestion(self, request: web.Request, project: str) -> web.Response:
         body = await request.read()

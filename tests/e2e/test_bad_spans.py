@@ -9,9 +9,10 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 
+from otel_ext.exporters.langfuse import basic_auth
 from tests.e2e.app import App, encoded, shop_trace
 from tests.e2e.conftest import Rig
-from tests.e2e.kit import new_trace, spans_of, status_of, until
+from tests.e2e.kit import PUBLIC_KEY, SECRET_KEY, new_trace, spans_of, status_of, until
 
 BAD_IDS: dict[str, tuple[bytes, bytes]] = {
     "no trace id": (b"", b"s" * 8),
@@ -128,7 +129,13 @@ def test_an_attribute_of_any_length_passes(both: Rig, size: int) -> None:
     assert got.attributes["gen_ai.input.messages"] == text
 
 
-@pytest.mark.parametrize("path", ["/v1/metrics", "/v1/logs", "/api/public/otel/v1/metrics"])
+def test_metrics_meant_for_langfuse_are_its_business(both: Rig) -> None:
+    """It takes them and throws them away; an error here would only be noise in the sender's log."""
+    keys = {"Authorization": basic_auth(PUBLIC_KEY, SECRET_KEY)}
+    assert both.sidecar.post(b"{}", "application/json", path="/api/public/otel/v1/metrics", **keys)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/metrics", "/v1/logs"])
 def test_other_signals_get_a_sentence(both: Rig, path: str) -> None:
     """404 that says where such data belongs: sent here by mistake, it does not vanish in silence."""
     status, body, _ = both.sidecar.post(b"{}", "application/json", path=path)

@@ -110,6 +110,20 @@ async def test_one_span_without_id_costs_itself_only(langfuse: LangfuseDouble) -
     assert set(langfuse.arrivals.values()) == {1}
 
 
+async def test_large_requests_leave_in_parts(langfuse: LangfuseDouble) -> None:
+    """Under the mark of the server or of a proxy before it; a single span leaves whatever its size."""
+    log = MemoryLog(1, queue_batches=10, queue_bytes=1 << 20)
+    options = DeliveryOptions(linger_s=0, send_bytes_max=2_000)
+    delivery = Delivery(make(langfuse), log.reader(0), halver(), RUNTIME, options)
+    await delivery.start()
+    log.append(Record((payload(*range(1, 101)),), (100,)))
+    assert (await delivery.drain(5)).records == 0
+    assert set(langfuse.arrivals.values()) == {1}
+    assert len(langfuse.spans) == 100
+    assert max(request.size_bytes for request in langfuse.requests) <= 2_000
+    assert delivery.stats.failed_spans == {}
+
+
 @pytest.mark.parametrize(
     ("status", "reason"), [(401, "unauthenticated"), (403, "permission_denied"), (404, "not_found"), (405, "method_not_allowed")]
 )

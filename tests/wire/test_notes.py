@@ -110,7 +110,8 @@ def test_a_root_names_its_trace(native: bool) -> None:
 
 LOOKS = [
     ({"a": "x", "b": 1, "c": [1.5], "d": True}, 0), ({"a": []}, notes.NESTED), ({"level": "WARN"}, notes.ODD), ({"level": "ERROR"}, 0),
-    ({"prompt.version": "3", "prompt.name": "p"}, notes.ODD), ({"prompt.version": 3, "prompt.name": "p"}, 0), ({"prompt.name": "p"}, notes.ODD),
+    ({"prompt.version": "3", "prompt.name": "p"}, notes.ODD), ({"prompt.version": 3, "prompt.name": "p"}, 0),
+    ({"prompt.name": "p"}, notes.ODD),
     ({"lf.name": "123456789"}, notes.ODD), ({"lf.name": 7}, notes.ODD), ({"env": "Prod EU"}, notes.ODD), ({"env": "prod-eu"}, 0),
     ({"env": "a" * 41}, notes.ODD), ({"long": "x" * 500}, notes.LARGE),
 ]  # fmt: skip

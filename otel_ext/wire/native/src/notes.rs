@@ -170,6 +170,9 @@ impl Notes {
         for span in &mut spans {
             self.learn(payload, span, ranges);
         }
+        for span in &spans {
+            self.name(payload, span);
+        }
         noted.looks.resize(rows.len(), 0);
         noted.offsets.reserve(rows.len() * 4 + 4);
         noted.offsets.extend_from_slice(&0_u32.to_le_bytes());
@@ -217,6 +220,15 @@ impl Notes {
         }
     }
 
+    /// By a span's own name, where nothing in the payload or before it says another.
+    fn name(&mut self, payload: &[u8], span: &Span) {
+        let Some(slot) = self.table.name.filter(|_| span.bits & NAMES != 0) else { return };
+        if let Some(known) = self.traces.get_mut(&span.trace).and_then(|trace| trace.values.get_mut(slot)).filter(|known| known.is_empty()) {
+            let name = slice(payload, span.name.0, span.name.1);
+            *known = name.get(..VALUE_BYTES_MAX).unwrap_or(name).to_vec();
+        }
+    }
+
     fn trace(&mut self, id: Id) -> &mut Trace {
         if !self.traces.contains_key(&id) {
             if self.traces.len() >= self.table.traces_max {
@@ -230,15 +242,11 @@ impl Notes {
         self.traces.entry(id).or_default()
     }
 
-    fn gain(&mut self, payload: &[u8], span: &Span, noted: &mut Noted) {
-        let Some(trace) = self.traces.get_mut(&span.trace) else { return };
+    fn gain(&self, payload: &[u8], span: &Span, noted: &mut Noted) {
+        let Some(trace) = self.traces.get(&span.trace) else { return };
         for (slot, target) in self.table.targets.iter().enumerate() {
-            let Some((&(start, end), known)) = span.values.get(slot).zip(trace.values.get_mut(slot)) else { continue };
+            let Some((&(start, end), known)) = span.values.get(slot).zip(trace.values.get(slot)) else { continue };
             let own = slice(payload, start as usize, end as usize);
-            if self.table.name == Some(slot) && own.is_empty() && known.is_empty() && span.bits & NAMES != 0 {
-                let name = slice(payload, span.name.0, span.name.1);
-                *known = name.get(..VALUE_BYTES_MAX).unwrap_or(name).to_vec();
-            }
             let value = if own.is_empty() { known.as_slice() } else { own };
             if !value.is_empty() && span.said & (1 << slot) == 0 {
                 text_attribute(&mut noted.data, target, value);
