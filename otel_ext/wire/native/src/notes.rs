@@ -38,6 +38,7 @@ type Id = [u8; 16];
 
 /// What a key is, in every role that it has.
 #[derive(Clone, Default)]
+#[expect(clippy::struct_excessive_bools)] // roles are independent of each other
 pub struct Role {
     pub slot: Option<usize>,
     pub tags: bool,
@@ -94,6 +95,7 @@ struct Trace {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools)] // so are these
 struct Span {
     row: usize,
     bits: u8,
@@ -193,8 +195,8 @@ impl Notes {
     fn learn(&mut self, payload: &[u8], span: &mut Span, ranges: &[&[u8]]) {
         for (slot, range) in ranges.iter().enumerate() {
             let Some(place) = range.get(span.row * 8..).and_then(<[u8]>::first_chunk::<8>) else { continue };
-            let [a, b, c, d, e, f, g, h] = *place;
-            let (at, size) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+            let both = u64::from_le_bytes(*place);
+            let (at, size) = (both as u32, (both >> 32) as u32);
             if let (1..=1_024, Some(value)) = (size, span.values.get_mut(slot)) {
                 *value = (at, at + size);
             }
@@ -223,7 +225,8 @@ impl Notes {
     /// By a span's own name, where nothing in the payload or before it says another.
     fn name(&mut self, payload: &[u8], span: &Span) {
         let Some(slot) = self.table.name.filter(|_| span.bits & NAMES != 0) else { return };
-        if let Some(known) = self.traces.get_mut(&span.trace).and_then(|trace| trace.values.get_mut(slot)).filter(|known| known.is_empty()) {
+        if let Some(known) = self.traces.get_mut(&span.trace).and_then(|trace| trace.values.get_mut(slot)).filter(|known| known.is_empty())
+        {
             let name = slice(payload, span.name.0, span.name.1);
             *known = name.get(..VALUE_BYTES_MAX).unwrap_or(name).to_vec();
         }

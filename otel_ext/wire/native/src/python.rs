@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use crate::codec::{Codec, Columns, One, Own, Text};
 use crate::finder::Finder;
 use crate::memory;
-use crate::notes::{Notes, SLOTS_MAX, Table as NoteTable};
+use crate::notes::{Notes, Role, SLOTS_MAX, Table as NoteTable};
 use crate::numbers;
 use crate::places::Step;
 use crate::reader;
@@ -193,6 +193,7 @@ impl PyCodec {
 }
 
 type Slots = Vec<(Vec<u8>, Vec<Vec<u8>>)>;
+type Setter<'a> = (&'a [Vec<u8>], fn(&mut Role));
 
 #[pyclass(name = "Notes")]
 struct PyNotes(Box<Notes>);
@@ -220,16 +221,29 @@ impl PyNotes {
         let mut table = NoteTable { name: usize::try_from(name).ok(), usage, neutral, traces_max, span_bytes_max, ..NoteTable::default() };
         for (slot, (target, keys)) in slots.into_iter().enumerate() {
             table.targets.push(target);
-            keys.iter().for_each(|key| table.role(key).slot = Some(slot));
+            for key in &keys {
+                table.role(key).slot = Some(slot);
+            }
         }
-        tags.1.iter().for_each(|key| table.role(key).tags = true);
         table.tags = tags.0;
-        explicit.iter().for_each(|key| table.role(key).explicit = true);
-        integers.iter().for_each(|key| table.role(key).integer = true);
-        plain.iter().for_each(|key| table.role(key).plain = true);
-        message.iter().for_each(|key| table.role(key).message = true);
-        words.into_iter().for_each(|(key, words)| table.role(&key).words = Some(words));
-        lengths.iter().for_each(|(key, length)| table.role(key).length = Some(*length));
+        let groups: [Setter; 5] = [
+            (&tags.1, |role| role.tags = true),
+            (&explicit, |role| role.explicit = true),
+            (&integers, |role| role.integer = true),
+            (&plain, |role| role.plain = true),
+            (&message, |role| role.message = true),
+        ];
+        for (keys, set) in groups {
+            for key in keys {
+                set(table.role(key));
+            }
+        }
+        for (key, words) in words {
+            table.role(&key).words = Some(words);
+        }
+        for (key, length) in &lengths {
+            table.role(key).length = Some(*length);
+        }
         for (number, (one, other)) in pairs.iter().enumerate() {
             let bits = (1 << (2 * number), 2 << (2 * number));
             table.role(one).pairs |= bits.0;

@@ -171,8 +171,8 @@ impl<'a, F: AsRef<[u8]>> Planner<'a, F> {
 
     fn cut(&self) -> Option<(usize, usize)> {
         let place = self.projection.as_ref()?.cuts.get(self.next_cut * 8..)?.first_chunk::<8>()?;
-        let [a, b, c, d, e, f, g, h] = *place;
-        Some((u32::from_le_bytes([a, b, c, d]) as usize, u32::from_le_bytes([e, f, g, h]) as usize))
+        let both = u64::from_le_bytes(*place);
+        Some((both as u32 as usize, (both >> 32) as usize))
     }
 
     fn make(&mut self, bytes: &[u8]) -> usize {
@@ -292,7 +292,8 @@ impl<'a, F: AsRef<[u8]>> Planner<'a, F> {
                 }
                 Column::Ids { .. } => {}
                 Column::Ragged { offsets, data } => {
-                    let at = |row: usize| offsets.get(row * 4..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+                    let at =
+                        |row: usize| offsets.get(row * 4..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes));
                     let (start, end) = (at(row) as usize, at(row + 1) as usize);
                     if start < end {
                         match data.get(start..end) {
