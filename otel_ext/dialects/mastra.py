@@ -8,7 +8,7 @@ TYPES = {
     "agent_run": StepKind.AGENT,
     "model_generation": StepKind.LLM,
     "model_step": StepKind.CHAIN,
-    "model_inference": StepKind.CHAIN,
+    "model_inference": StepKind.LLM,
     "model_chunk": IGNORED,
     "tool_call": StepKind.TOOL,
     "mcp_tool_call": StepKind.TOOL,
@@ -22,8 +22,13 @@ MASTRA = Dialect(
     name="mastra",
     title="Mastra",
     scopes=(SCOPE,),
-    limits=("Tool spans have no call id, and tools are declared by name only.",),
+    limits=(
+        "Tools are declared by name only, and older tool spans have no call id.",
+        "Requested calls are on the spans of steps, around the model's: only the calls made are seen. A tool of the client is no call.",
+    ),
     keys=(
+        # Newer exporters have the call itself inside of what older ones called so.
+        Key("gen_ai.operation.name", Field.KIND, KIND_FRAMEWORK - 1, {"model_generation": StepKind.CHAIN}, scope=SCOPE),
         Key("mastra.span.type", Field.KIND, KIND_FRAMEWORK, TYPES),
         Key("gen_ai.tool.input", Field.ARGUMENTS, 20, kinds=CALLS),
         Key("gen_ai.tool.output", Field.RESULT, 20, kinds=CALLS),

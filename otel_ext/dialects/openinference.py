@@ -35,6 +35,8 @@ LLAMA_INDEX = SCOPE + "llama_index"
 CLAUDE = SCOPE + "claude_agent_sdk"
 CREWAI = SCOPE + "crewai"
 
+_STEPS = (*AGENT, *MODELS, *TOOL)
+
 OPENINFERENCE = Dialect(
     name="openinference",
     title="OpenInference",
@@ -71,10 +73,11 @@ OPENINFERENCE = Dialect(
         Key("agent.name", Field.AGENT, 2),
         Key("graph.node.id", Field.AGENT, 12, kinds=AGENT),
         Key("session.id", Field.CONVERSATION, 1),
-        Key("metadata", Field.CONVERSATION, 18, path=("thread_id",)),
-        Key("metadata", Field.CONVERSATION, 19, path=("session_id",)),
-        Key("metadata", Field.USER, 15, path=("user_id",)),
-        Key("metadata", Field.AGENT, 9, kinds=(*AGENT, *MODELS, *TOOL), path=("lc_agent_name",)),
+        # LangChain's, on chains of every kind too: those are not looked into.
+        Key("metadata", Field.CONVERSATION, 18, kinds=_STEPS, path=("thread_id",)),
+        Key("metadata", Field.CONVERSATION, 19, kinds=_STEPS, path=("session_id",)),
+        Key("metadata", Field.USER, 15, kinds=_STEPS, path=("user_id",)),
+        Key("metadata", Field.AGENT, 9, kinds=AGENT, path=("lc_agent_name",)),
         Key("llm.token_count.prompt", Field.INPUT_TOKENS, 2, kinds=MODELS),
         Key("llm.token_count.completion", Field.OUTPUT_TOKENS, 2, kinds=MODELS),
         Key("llm.token_count.prompt_details.cache_read", Field.CACHED_TOKENS, 5, kinds=MODELS),

@@ -29,6 +29,7 @@ PYDANTIC_AI = Dialect(
         "The conversation id is invented for each run unless the application gives one.",
         "Output tools and unknown tools never get a span; unknown ones show as a refusal in the next call's history.",
         "Up to version 1 the agent's span repeats `gen_ai.usage.*`: not counted.",
+        "Tools declared are read from `gen_ai.tool.definitions`, which old versions lack: reading all of a call's parameters costs too much.",
     ),
     keys=(
         Key("tool_arguments", Field.KIND, KIND_SHAPE, {ANY_TEXT: StepKind.TOOL}),
@@ -39,7 +40,6 @@ PYDANTIC_AI = Dialect(
         Key("model_name", Field.MODEL, 14, kinds=AGENT, scope=SCOPE),
         Key("final_result", Field.OUTPUT, 2, kinds=AGENT),
         Key("operation.cost", Field.COST, 0, kinds=MODELS),
-        Key("model_request_parameters", Field.DECLARED, 5, kinds=LLM, path=("function_tools",)),
     ),
     rules=(
         NameRule("running output function", IGNORED, scope=SCOPE),

@@ -52,6 +52,8 @@ _LINKS: Final = tag(fields.Span.LINKS)
 _STATUS: Final = tag(fields.Span.STATUS)
 _STATUS_CODE: Final = tag(fields.Status.CODE, VARINT)
 _FLAGS: Final = tag(fields.Span.FLAGS, FIXED32)
+_KIND: Final = tag(fields.Span.KIND, VARINT)
+_SERVER: Final = 2  # Span.SpanKind
 _LINK_ATTRIBUTES: Final = tag(fields.Link.ATTRIBUTES)
 _DROPPED: Final = (tag(fields.Span.DROPPED_ATTRIBUTES_COUNT, VARINT), tag(fields.Span.DROPPED_EVENTS_COUNT, VARINT))
 _IDS: Final = (_TRACE_ID, rewrite.SPAN_ID, rewrite.PARENT_ID, _NAME)
@@ -224,7 +226,7 @@ class _Scanner:
         row = Row()
         ids = dict.fromkeys(_IDS, b"")
         evaluation = Evaluation(self._tables, self._values, len(self._rows), self._scope)
-        remote, dropped = 0, dict.fromkeys(_DROPPED, 0)
+        remote, server, dropped = 0, 0, dict.fromkeys(_DROPPED, 0)
         for piece in pieces(self._payload, parent.start, parent.end):
             if piece.tag == _ATTRIBUTES:
                 evaluation.attribute(*self._values.pair(piece.start, piece.end))
@@ -242,9 +244,11 @@ class _Scanner:
                 self._status(piece, row)
             elif piece.tag == _FLAGS:
                 remote = Flag.REMOTE_PARENT if piece.number & _REMOTE == _REMOTE else 0
+            elif piece.tag == _KIND:
+                server = Flag.SERVER if piece.number & _UINT32 == _SERVER else 0
             elif piece.tag in dropped:
                 dropped[piece.tag] = piece.number & _UINT32
-        row.flags = remote | (Flag.CUT if any(dropped.values()) else 0)
+        row.flags = remote | server | (Flag.CUT if any(dropped.values()) else 0)
         self._end_of_span(row, ids, evaluation)
 
     def _status(self, parent: Piece, row: Row) -> None:

@@ -140,7 +140,7 @@ class Flag(enum.IntFlag):
     REMOTE_PARENT = 4  # Span.flags says that the parent is in another process
     HAS_ARGUMENTS = 8
     HAS_RESULT = 16
-    TOOL_CALL_FINISH = 32  # reserved for finish reasons
+    SERVER = 32  # Span.kind: of the two sides of a call, the one that was called
     CUT = 64  # the span says that attributes or events of it were dropped
     CLAIM = 128  # an output text (LLM or AGENT) has one of CLAIM_WORDS: may be set too often, never too seldom
 

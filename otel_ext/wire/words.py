@@ -15,13 +15,15 @@ REFUSAL_MARKERS: Final = (
     b"not available",
     b"is not a valid tool",
     b"unknown tool",
+    b"unknown function",
+    b"unavailable tool",
     b"tool not found",
     b"not found",
     b"no such tool",
     b"nosuchtool",
     b"blocked by",
     b"rejected the tool",
-    b"not approved",
+    b"not approve",  # also "did not approve"
     b"denied",
 )
 
@@ -32,6 +34,8 @@ NO_TOOL_MARKERS: Final = (
     b'error: tool "',
     b"is not a valid tool",
     b"unknown tool",
+    b"unknown function",
+    b"unavailable tool",
     b"tool not found",
     b"no such tool",
     b"nosuchtool",

@@ -207,7 +207,6 @@ CASES = [
             "result": "129",
             "conversation": "t1",
             "user": "u2",
-            "agent": "planner",
         },
         scope="openinference.instrumentation.langchain",
     ),

@@ -53,9 +53,12 @@ CASES = [
         {
             "gen_ai.operation.name": "chat",
             "operation.cost": 0.5,
-            "model_request_parameters": '{"function_tools":[{"name":"search"}],"output_tools":[]}',
+            "gen_ai.tool.definitions": TOOLS,
+            "gen_ai.usage.input_tokens": 100,
+            "gen_ai.usage.details.reasoning_tokens": 6,
+            "gen_ai.usage.details.cache_read_tokens": 64,
         },
-        {"kind": LLM, "cost": 0.5, "declared": ["search"]},
+        {"kind": LLM, "cost": 0.5, "declared": ["search", "book"], "reasoning_tokens": 6, "cached_tokens": 64},
         scope="pydantic-ai",
     ),
     Case(

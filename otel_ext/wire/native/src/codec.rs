@@ -13,7 +13,7 @@ use crate::names::{Names, Seeded};
 use crate::prints::Claims;
 use crate::reader::{Reason, Result, malformed};
 use crate::rows::{self, Span, Step};
-use crate::scan::{Head, Scanner};
+use crate::scan::{Head, SERVER, Scanner};
 use crate::table::{Limits, Table};
 use crate::value::{Value, Values};
 
@@ -132,7 +132,7 @@ impl Codec {
         }
         let mut span = Span { span_id: own.span_id, start: own.start, end: own.end, status: own.status, ..Span::default() };
         span.parent_id = own.parent_id;
-        span.flags = if own.cut { rows::CUT } else { 0 };
+        span.flags = if own.cut { rows::CUT } else { 0 } | if own.kind == SERVER { rows::SERVER } else { 0 };
         scanner.evaluate(&mut span, &Head { trace_id: &[1; 16], span_id: b"", parent_id: b"", name: own.name });
         let step = span.step(0)?;
         let mut columns = scanner.columns;

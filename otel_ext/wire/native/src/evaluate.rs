@@ -330,6 +330,9 @@ impl<'a> Scanner<'a> {
                 continue;
             };
             if entry.narrow.is_some() {
+                if best.rank(entry.goal).is_some_and(|rank| rank <= entry.rank) {
+                    continue; // what it yields could not win
+                }
                 let Some(derived) = entry.derived(candidate.value, payload) else {
                     continue;
                 };

@@ -5,6 +5,7 @@ pub const ERROR: u32 = 2;
 pub const REMOTE_PARENT: u32 = 4;
 pub const HAS_ARGUMENTS: u32 = 8;
 pub const HAS_RESULT: u32 = 16;
+pub const SERVER: u32 = 32;
 pub const CUT: u32 = 64;
 pub const CLAIM: u32 = 128;
 pub const MARK_SHIFT: u32 = 8;

@@ -50,6 +50,8 @@ const LINK_ATTRIBUTES: u32 = len(4);
 const STATUS: u32 = len(15);
 const STATUS_CODE: u32 = 3 << 3 | VARINT;
 const FLAGS: u32 = 16 << 3 | FIXED32;
+const KIND: u32 = 6 << 3 | VARINT;
+pub const SERVER: u32 = 2; // Span.SpanKind
 
 const REMOTE: u32 = 0x300; // SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK and SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 
@@ -182,7 +184,7 @@ impl<'a> Scanner<'a> {
         let mut span = Span::default();
         let mut head = Head { trace_id: b"", span_id: b"", parent_id: b"", name: b"" };
         self.scratch.clear();
-        let (mut remote, mut dropped) = (0, [0; 2]);
+        let (mut remote, mut server, mut dropped) = (0, 0, [0; 2]);
         let mut cursor = Cursor::new(self.payload, start, end);
         loop {
             while let Some((start, end)) = cursor.next_short(ATTRIBUTES) {
@@ -198,6 +200,7 @@ impl<'a> Scanner<'a> {
                     START => span.start = cursor.fixed64()?,
                     END => span.end = cursor.fixed64()?,
                     FLAGS => remote = if cursor.fixed32()? & REMOTE == REMOTE { rows::REMOTE_PARENT } else { 0 },
+                    KIND => server = if cursor.varint()? as u32 == SERVER { rows::SERVER } else { 0 },
                     DROPPED_ATTRIBUTES => dropped[0] = cursor.varint()? as u32,
                     DROPPED_EVENTS => dropped[1] = cursor.varint()? as u32,
                     _ => cursor.skip(tag, at)?,
@@ -217,7 +220,7 @@ impl<'a> Scanner<'a> {
                 _ => {}
             }
         }
-        span.flags = if dropped == [0; 2] { remote } else { remote | rows::CUT };
+        span.flags = remote | server | if dropped == [0; 2] { 0 } else { rows::CUT };
         self.end_of_span(span, &head);
         Ok(())
     }
