@@ -222,6 +222,8 @@ class RequestedNotExecuted:
         if request.answered:
             # Instrumentation of the model client alone never shows tool spans: then the answer is all there can be.
             return self._hit(run, request, Severity.LOW, "{tool} has an answer, but no tool span") if run.tools_visible else None
+        if request.call < 0 and not run.tools_visible:
+            return None  # with neither ids nor tool spans nothing could show that it was made
         went_on = any(step[END] > request.end for step in run.models)
         if went_on and not run.error:
             severity = Severity.LOW if run.lossy else Severity.HIGH

@@ -29,7 +29,7 @@ PYDANTIC_AI = Dialect(
         "The conversation id is invented for each run unless the application gives one.",
         "Output tools and unknown tools never get a span; unknown ones show as a refusal in the next call's history.",
         "Up to version 1 the agent's span repeats `gen_ai.usage.*`: not counted.",
-        "Tools declared are read from `gen_ai.tool.definitions`, which old versions lack: reading all of a call's parameters costs too much.",
+        "Tools declared are read from `gen_ai.tool.definitions`, which old versions lack: a call's parameters are too long to read.",
     ),
     keys=(
         Key("tool_arguments", Field.KIND, KIND_SHAPE, {ANY_TEXT: StepKind.TOOL}),
