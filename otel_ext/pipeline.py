@@ -76,6 +76,7 @@ class _Batch:
     marked: dict[int, list[Finding]] = field(default_factory=dict)  # row -> findings that go onto that span
     unplaced: list[Finding] = field(default_factory=list)  # findings whose span is not in this payload
     repeated: list[int] = field(default_factory=list)  # rows of steps seen before
+    doubled: list[int] = field(default_factory=list)  # rows of steps of a call that another step tells of too
     requests: dict[int, list[Request]] = field(default_factory=dict)  # by trace
     said: dict[int, list[Text]] = field(default_factory=dict)
     tools: dict[int, frozenset[int]] = field(default_factory=dict)  # state-changing ones that the models were told of
@@ -233,6 +234,10 @@ class Pipeline:
         if len(taken.fresh) < len(arrival.steps):
             rows = batch.scan.step_rows[first : first + len(arrival.steps)]
             batch.repeated += _repeated(arrival.steps, taken.fresh, rows)
+        if taken.doubled:
+            told = {step[:2] for step in taken.doubled}
+            rows = batch.scan.step_rows[first : first + len(arrival.steps)].tolist()
+            batch.doubled += [row for step, row in zip(arrival.steps, rows, strict=True) if step[:2] in told]
         for finding, row in taken.given:
             batch.findings.append(finding)
             if row is None:
@@ -401,8 +406,8 @@ def _know(batch: _Batch, index: int, trace: Trace) -> None:
 
 def _fresh(batch: _Batch) -> np.ndarray:
     rows = batch.scan.step_rows
-    if batch.repeated:
-        rows = rows[~np.isin(rows, batch.repeated)]
+    if batch.repeated or batch.doubled:
+        rows = rows[~np.isin(rows, [*batch.repeated, *batch.doubled])]
     # as opaque records: numpy copies structured rows field by field, twenty times slower
     records = np.take(batch.scan.spans.view(_OPAQUE), rows)
     return np.frombuffer(records, SPAN_ROW)

@@ -39,7 +39,6 @@ def test_patience_ends() -> None:
     assert "loop/identical_calls" in rules(run)
 
 
-@pytest.mark.skip(reason="the codecs do not tell shapes yet")
 def test_a_counter_that_walks() -> None:
     """Five pages with the same content: the counter moves, nothing else does."""
     run = AgentRun("reader")
