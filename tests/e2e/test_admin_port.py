@@ -54,8 +54,8 @@ def test_health_is_liveness(rig: Rig) -> None:
 def test_ready_has_a_row_a_destination(rig: Rig, trace_id: str) -> None:
     """Name, readiness, backlog, capacity, age of the last success and last error of each."""
     status, rows = rig.sidecar.ready()
-    assert (status, rows.keys()) == (200, {"tempo", "langfuse"})
-    for row in rows.values():
+    assert (status, rows.keys()) == (200, {"tempo", "langfuse", "langfuse_scores"})
+    for row in (rows["tempo"], rows["langfuse"]):
         assert (row["ready"], row["queue_size"], row["queue_capacity"], row["last_error"]) == (True, 0, 1000, "")
         assert row["last_success_age_s"] >= 0
 
