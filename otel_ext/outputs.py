@@ -14,10 +14,11 @@ from otel_ext.exporters.halving import CodecHalver
 from otel_ext.exporters.langfuse import LangfuseSpans
 from otel_ext.exporters.log import MemoryLog
 from otel_ext.exporters.otlp import OtlpGrpc, OtlpHttp
+from otel_ext.exporters.reviews import LangfuseReviews
 from otel_ext.exporters.scores import LangfuseScores, ScoreOptions
 from otel_ext.model import Caller, Finding, Severity
 from otel_ext.settings import NS_PER_S, Alertmanager, Langfuse, Links, Settings, Tempo
-from otel_ext.tenants import Tenant, Tenants
+from otel_ext.tenants import DEFAULT_NAME, Tenant, Tenants
 from otel_ext.wire import Codec
 
 
@@ -41,6 +42,7 @@ class Outputs:
     whole: list[Delivery]
     tenants: Tenants | None
     alerts: list[AlertmanagerAlerts]
+    reviews: list[LangfuseReviews]  # of the default project
 
     @property
     def outputs(self) -> list[Output]:
@@ -56,7 +58,7 @@ class Outputs:
     @property
     def lanes(self) -> list[Lane]:
         """All lanes of findings."""
-        return [*self.scores, *self.alerts]
+        return [*self.scores, *self.alerts, *self.reviews]
 
     @property
     def queue_sizes(self) -> list[int]:
@@ -66,7 +68,8 @@ class Outputs:
     def lanes_of(self, finding: Finding) -> list[Lane]:
         """Where *finding* goes: its score to the project that has its trace."""
         scores = self.tenants.scores_of(finding.trace_id) if self.tenants else None
-        return [*([scores] if scores else []), *self.alerts]
+        reviews = self.reviews if self.tenants and self.tenants.is_default(finding.trace_id) else []
+        return [*([scores] if scores else []), *self.alerts, *reviews]
 
     def record(
         self, full: bytes, spans: int, llm: bytes, llm_spans: int, *, tenant: Tenant | None = None, trace_ids: Sequence[bytes] = ()
@@ -88,7 +91,8 @@ class Outputs:
             await delivery.start()
         for tenant in self.tenants.all if self.tenants else []:
             await tenant.start()
-        for lane in self.alerts:
+        told: list[Lane] = [*self.alerts, *self.reviews]
+        for lane in told:
             await lane.start()
 
     def draining(self, timeout_s: float) -> list[Awaitable[Undelivered]]:
@@ -120,6 +124,7 @@ def make_outputs(settings: Settings, codec: Codec, runtime: Runtime, *, callers:
         [deliver(tempo_destination(tempo, runtime, proxy), 0)] if tempo else [],
         Tenants(langfuse, first, settings.traces.max_traces, partial(tenant, langfuse)) if langfuse else None,
         [_alerts(alertmanager, settings.links, runtime, proxy)] if alertmanager else [],
+        [_reviews(langfuse, runtime, proxy)] if langfuse and langfuse.annotation_queue else [],
     )
 
 
@@ -143,9 +148,19 @@ def _scores(langfuse: Langfuse, keys: Caller, name: str, runtime: Runtime, proxy
     if not langfuse.scores:
         return None
     options = ScoreOptions(
-        name=f"{name}_scores", environment=langfuse.environment, scores_max=langfuse.scores_max, timeout_s=langfuse.timeout / NS_PER_S
+        name=f"{name}_scores",
+        environment=langfuse.environment,
+        configs=langfuse.score_configs if name == DEFAULT_NAME else {},  # ids of configs are a project's own
+        scores_max=langfuse.scores_max,
+        timeout_s=langfuse.timeout / NS_PER_S,
     )
     return LangfuseScores(langfuse.host, keys.public_key, keys.secret_key, runtime, options, langfuse.tls, proxy)
+
+
+def _reviews(langfuse: Langfuse, runtime: Runtime, proxy: bool) -> LangfuseReviews:
+    options = ScoreOptions(name="langfuse_annotations", scores_max=langfuse.scores_max, timeout_s=langfuse.timeout / NS_PER_S)
+    keys = (langfuse.public_key, langfuse.secret_key, runtime, langfuse.annotation_queue)
+    return LangfuseReviews(langfuse.host, *keys, options, langfuse.tls, proxy, items_max=langfuse.max_annotation_items)
 
 
 def _alerts(alertmanager: Alertmanager, links: Links, runtime: Runtime, proxy: bool) -> AlertmanagerAlerts:

@@ -72,7 +72,7 @@ def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
     yield "request", _summed(sidecar.stats.grpc.refused_requests, sidecar.stats.http.refused_requests)
     for output in sidecar.outputs:
         yield f"spans to {output.delivery.name}", output.delivery.stats.failed_spans
-    for what, lanes in (("score", sidecar.made.scores), ("alert", sidecar.made.alerts)):
+    for what, lanes in (("score", sidecar.made.scores), ("alert", sidecar.made.alerts), ("annotation", sidecar.made.reviews)):
         yield what, _summed(*({**lane.stats.failed_spans, "queue_full": lane.overflow} for lane in lanes))
     if sidecar.made.tenants:
         yield "tenant", {"memory_full": sidecar.made.tenants.forgotten}

@@ -307,6 +307,9 @@ class Langfuse:
     caller_keys: bool = True  # spans that come with keys of their own, as Langfuse SDKs send them, go to the project of those keys
     max_callers: Annotated[int, Range(1, 1_000)] = 16  # pairs of such keys with a queue each; idle ones make room
     projects: tuple[Project, ...] = ()
+    score_configs: dict[str, str] = field(default_factory=dict)  # by name of the score: the id of its config, which must be BOOLEAN
+    annotation_queue: str = ""  # id of a queue that gets each trace with a critical finding
+    max_annotation_items: Count = 10_000  # traces that are known to be in it, so that none is put there twice
     keep: tuple[Keep, ...] = ()
     costs: bool = True  # say what a call costs by our prices, where the application does not
     max_span_bytes: Bytes = 8 * MIB  # of a larger span the longest texts are cut; the server warns from 9.5 MB on

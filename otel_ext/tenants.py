@@ -205,6 +205,10 @@ class Tenants:
             self.forgotten += 1
             del self._traces[trace_id]
 
+    def is_default(self, trace_id: bytes) -> bool:
+        """Whether a trace is in the project of the configured keys, as far as is known."""
+        return trace_id not in self._traces
+
     def scores_of(self, trace_id: bytes) -> LangfuseScores | None:
         """Where scores of a trace go; None where its tenant was closed, or takes none."""
         tenant = self._traces.get(trace_id, self.default)

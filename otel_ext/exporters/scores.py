@@ -11,8 +11,10 @@ import asyncio
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from otel_ext.errors import Refused, RetryableError
@@ -30,16 +32,21 @@ COMMENT_CHARS_MAX: Final = 2_000
 ID_HEX_CHARS: Final = 32
 SEPARATOR: Final = b"\x00"
 MULTI_STATUS: Final = 207
+NO_CONFIGS: Final[Mapping[str, str]] = MappingProxyType({})
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreOptions:
-    """`scores_max` findings wait at most. `environment` must be that of the spans: the UI's filter hides the score otherwise."""
+    """`scores_max` findings wait at most. `environment` must be that of the spans: the UI's filter hides the score otherwise.
+
+    `configs`: ids of score configs by the name of the score. A server drops, without a word, a score that does not fit its config.
+    """
 
     name: str = "langfuse_scores"
     environment: str = "default"
+    configs: Mapping[str, str] = field(default_factory=dict)
     scores_max: int = SCORES_MAX
     concurrency: int = 2
     timeout_s: float = 10.0
@@ -58,12 +65,14 @@ class LangfuseScores:
         options: ScoreOptions | None = None,
         tls: ClientTls | None = None,
         proxy: bool = False,
+        *,
+        path: str = SCORES_PATH,
     ) -> None:
         self.stats = DeliveryStats()
         self.overflow = 0
         self._options = options or ScoreOptions()
         headers = {"Authorization": basic_auth(public_key, secret_key), "Content-Type": "application/json"}
-        url = base_url(host) + SCORES_PATH
+        url = base_url(host) + path
         self._client = HttpClient(url, headers, TABLE, runtime, timeout_s=self._options.timeout_s, tls=tls, proxy=proxy)
         self._runtime = runtime
         self._gate = Gate(runtime)
@@ -92,11 +101,13 @@ class LangfuseScores:
 
     def submit(self, finding: Finding) -> bool:
         """Queue the score of *finding*; False when the lane is full, which is counted in `overflow`."""
-        key = score_id(finding)
+        return self._put(score_id(finding), score_body(finding, self._options.environment, self._options.configs))
+
+    def _put(self, key: str, body: bytes) -> bool:
         if key not in self._waiting and len(self._waiting) >= self._options.scores_max:
             self.overflow += 1
             return False
-        self._waiting[key] = score_body(finding, self._options.environment)
+        self._waiting[key] = body
         self._wake.set()
         return True
 
@@ -196,7 +207,7 @@ def score_id(finding: Finding) -> str:
     return hashlib.sha256(fact).hexdigest()[:ID_HEX_CHARS]
 
 
-def score_body(finding: Finding, environment: str) -> bytes:
+def score_body(finding: Finding, environment: str, configs: Mapping[str, str] = NO_CONFIGS) -> bytes:
     """The JSON of one score: a BOOLEAN, 1 for a finding, 0 for one that was withdrawn.
 
     It hangs on the trace as Langfuse knows it. Where that is not the trace's own id, the span at fault is not one of its observations.
@@ -226,6 +237,8 @@ def score_body(finding: Finding, environment: str) -> bytes:
             "tempo_span_id": finding.span_id.hex(),
         },
     }
+    if config := configs.get(str(score["name"])):
+        score["configId"] = config
     if score["traceId"] == own_id:
         score["observationId"] = finding.span_id.hex()
     return json.dumps(score, ensure_ascii=False).encode()

@@ -61,6 +61,7 @@ class LangfuseApi:
         base: Callable[[], str],
     ) -> None:
         self.asked: list[Asked] = []
+        self.annotations: list[tuple[str, str]] = []  # queue and object
         self.uploads: dict[str, bytes] = {}
         self.media: dict[str, dict[str, Any]] = {}
         self._project = project
@@ -77,6 +78,7 @@ class LangfuseApi:
             web.post("/api/public/ingestion", self._authed(self._ingestion)),
             web.post("/api/public/media", self._authed(self._media)),
             web.patch("/api/public/media/{id}", self._authed(self._media_done)),
+            web.post("/api/public/annotation-queues/{queue}/items", self._authed(self._annotate)),
             web.put("/storage/{id}", self._storage),
         ]
 
@@ -144,6 +146,15 @@ class LangfuseApi:
     async def _media_done(self, request: web.Request, _: str) -> web.Response:
         self.media[request.match_info["id"]]["done"] = await request.json()
         return web.json_response({})
+
+    async def _annotate(self, request: web.Request, _: str) -> web.Response:
+        # 4.3: strict, unknown keys are refused; the object need not exist, and the same one is taken as often as it comes.
+        item = await request.json()
+        known = item.keys() <= {"objectId", "objectType", "status"} and item.get("objectType") in ("TRACE", "OBSERVATION", "SESSION")
+        if not known or not isinstance(item.get("objectId"), str):
+            raise ApiRefusalError(400, {"message": "Invalid request data", "error": []})
+        self.annotations.append((request.match_info["queue"], item["objectId"]))
+        return web.json_response({"id": f"item-{len(self.annotations)}", **item})
 
     async def _storage(self, request: web.Request) -> web.Response:
         # Presigned: whoever has the URL may write, and an Authorization beside the signature is refused, as S3 does.

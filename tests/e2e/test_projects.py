@@ -150,6 +150,27 @@ def test_spans_are_acknowledged_while_the_server_does_not_answer(langfuse: Langf
     assert not sidecar.delivered()
 
 
+def test_critical_findings_are_queued_for_review_once(langfuse: Langfuse, inside: Inner) -> None:
+    """One item a trace, however many findings it has and however often they come; other projects have other queues."""
+    sidecar = inside(tree(langfuse, annotation_queue="queue/1"))
+    trace_id, body = looping()
+    for _ in range(2):
+        sidecar.export(body)
+    assert sent(sidecar, looping()[1], "a") == 200
+    until(lambda: langfuse.scores_of(trace_id) and langfuse.api.annotations and sidecar.delivered(), "score and item")
+    assert langfuse.api.annotations == [("queue/1", trace_id)]
+    assert sidecar.ready()[1]["langfuse_annotations"]["ready"]
+
+
+def test_scores_name_their_config(langfuse: Langfuse, inside: Inner) -> None:
+    """Where the configuration has one for them."""
+    sidecar = inside(tree(langfuse, score_configs={"otel_ext.loop": "config-7"}))
+    trace_id, body = looping()
+    sidecar.export(body)
+    (score,) = until(lambda: langfuse.scores_of(trace_id), "the score")
+    assert (score["configId"], score["metadata"]["severity"]) == ("config-7", "critical")
+
+
 def test_scores_have_counters_and_a_row(langfuse: Langfuse, inside: Inner) -> None:
     """Sent and failed in /metrics, and a row in /ready that says why it is not well."""
     sidecar = inside(tree(langfuse))
