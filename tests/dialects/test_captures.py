@@ -22,7 +22,8 @@ from otel_ext.dialects import HANDOFF_PREFIXES, OUTPUT_TOOLS
 from otel_ext.tracebook import ROW
 from otel_ext.wire.otlp_json import to_protobuf
 from otel_ext.wire.steps import LLM, TOOL
-from tests.dialects.kit import CODECS, codec_of
+from tests.dialects.kit import CODECS, NativeCodec, codec_of
+from tests.wire.sample import flatten
 
 CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
 COUNTS = ("input", "output", "cached")
@@ -137,3 +138,15 @@ def differs(run: Run, what: str) -> bool:
     wanted = {"calls": truth["llm_calls"], "tools": Counter(truth["tools_executed"]), "cached": truth["cached_tokens"]}
     wanted |= {"input": truth["total_input_tokens"], "output": truth["total_output_tokens"]}
     return bool(seen[what] != wanted[what])
+
+
+@pytest.mark.parametrize("pair", sorted({run["file"].split("/")[0] for run in captures()}))
+def test_both_codecs_read_real_spans_alike(pair: str) -> None:
+    """All columns, by the real tables."""
+    if NativeCodec is None:
+        pytest.skip("the native codec was not built")
+    pure, native = codec_of("pure"), codec_of("native")
+    for path in sorted((CAPTURES / pair).glob("S*.otlp.jsonl.gz")):
+        with gzip.open(path) as lines:
+            for payload in map(to_protobuf, (line for line in lines if b"resourceSpans" in line)):
+                assert flatten(native.scan(payload)) == flatten(pure.scan(payload))
