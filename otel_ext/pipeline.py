@@ -126,7 +126,7 @@ class Pipeline:
         langfuse = self.settings.exporters.langfuse
         costs = self.costs if langfuse and langfuse.costs else None
         span_bytes_max = langfuse.max_span_bytes if langfuse else 0
-        self.observations = Observations(self.codec.name, costs, self.settings.traces.max_traces, span_bytes_max)
+        self.observations = Observations(self.codec.name, costs, self.settings.traces.max_noted, span_bytes_max)
         self._keep = langfuse.keep if langfuse else ()
 
     def _make_redactors(self) -> None:

@@ -44,6 +44,7 @@ TRACE_NAME: Final = "langfuse.trace.name"
 TRACE_TAGS: Final = "langfuse.trace.tags"
 USER_ID: Final = "user.id"
 SESSION_ID: Final = "session.id"
+AS_ROOT: Final = "langfuse.internal.as_root"
 IS_APP_ROOT: Final = "langfuse.internal.is_app_root"
 
 # Metrics (design 1.6)

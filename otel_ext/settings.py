@@ -232,6 +232,7 @@ class Traces:
     max_verdicts: Annotated[int, Range(1, 10_000_000)] = 100_000
     max_names: Annotated[int, Range(16, 65_000)] = 10_000
     max_tree_spans: Count = 8_192  # spans left out for Langfuse that later ones may hang on, and parents awaited
+    max_noted: Count = 32_768  # traces whose session, user, tags and name are carried to later spans for Langfuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

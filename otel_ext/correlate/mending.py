@@ -79,13 +79,18 @@ class Mender:
         self.counts: dict[str, int] = {}
         self._span_bytes_max = span_bytes_max
 
-    def mend(self, payload: bytes, looks: np.ndarray, cuts: bytes, marked: Collection[int]) -> Mended:
-        """Rows with a bit in *looks*; *cuts* are those that are there already. Rows in *marked* have level and message from findings."""
+    def mend(self, payload: bytes, looks: np.ndarray, cuts: bytes, marked: Collection[int], tops: np.ndarray) -> Mended:
+        """Rows with a bit in *looks*; *cuts* are those that are there already. Rows in *marked* have level and message from findings.
+
+        *tops* (bool a row) are the topmost spans.
+        """
         known = {(start, end) for start, end in np.frombuffer(cuts, "<u4").reshape(-1, 2).tolist()}
         ranges, fragments = set(known), {}
         for row, piece in spans_of(payload):
             if looks[row]:
                 span = self._span(payload, piece, int(looks[row]), known, row in marked)
+                if not tops[row]:
+                    self._below_a_root(span)
                 ranges |= span.cut.keys()
                 fragments[row] = b"".join(attribute(key, value) for key, value in span.put.items())
         return Mended(np.array(sorted(ranges), "<u4").tobytes(), fragments)
@@ -108,6 +113,12 @@ class Mender:
 
     def _count(self, kind: str) -> None:
         self.counts[kind] = self.counts.get(kind, 0) + 1
+
+    def _below_a_root(self, span: _Span) -> None:
+        for key, _, piece in span.pairs:
+            if key == semconv.AS_ROOT:
+                self._count("root")
+                span.replace(piece, key, None)
 
     # -- nested values
 

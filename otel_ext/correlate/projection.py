@@ -13,7 +13,7 @@ import numpy as np
 
 from otel_ext import semconv
 from otel_ext.correlate import urls
-from otel_ext.correlate.links import InLangfuse, NameFragments, taken
+from otel_ext.correlate.links import InLangfuse, NameFragments, bit, taken
 from otel_ext.correlate.mending import LEVELS, Mended, Mender, normal_environment
 from otel_ext.correlate.tree import Branch
 from otel_ext.dialects import Mark
@@ -155,8 +155,10 @@ class Observations:
             *self._environment(payload, spans, noted.resources),
         ]
         cuts = noted.cuts
-        if noted.looks.any():
-            mended = self._mender.mend(payload, noted.looks, noted.cuts, marked)
+        # a second root would rename the trace, and put its own input and output in the place of the first one's
+        looks = noted.looks | (keep & ~branch.top & (flags & _SAYS_ROOT != 0)) * notes.ODD
+        if looks.any():
+            mended = self._mender.mend(payload, looks, noted.cuts, marked, branch.top)
             columns.append(_mended_column(len(spans), mended))
             cuts = mended.cuts
         return Projected(columns, cuts)
@@ -246,6 +248,7 @@ class LlmLinks:
         self._span_id = id_attribute(semconv.TEMPO_SPAN_ID, digits=16)
         self._types = [attribute(semconv.OBSERVATION_TYPE, TYPES[kind]) if kind in TYPES else b"" for kind in StepKind]
         self._root = [b"", attribute(semconv.IS_APP_ROOT, value=True)]
+        self._as_root = [b"", attribute(semconv.AS_ROOT, "true")]
 
     def columns(self, spans: np.ndarray, branch: Branch, known: InLangfuse) -> list[Column]:
         """Fragments for the rows that *branch* keeps. The trace in Tempo is named where its tree starts; where ids differ, everywhere."""
@@ -253,6 +256,8 @@ class LlmLinks:
         columns: list[Column] = [
             (np.where(flags & _TAKEN_TYPE == 0, kind, np.uint8(0)).astype(np.uint32), self._types),
             ((branch.top & (flags & _TAKEN_ROOT == 0)).astype(np.uint32), self._root),
+            # older servers know another mark, and need it only where there is a parent
+            ((branch.top & (branch.parents != 0) & (flags & _TAKEN_AS_ROOT == 0)).astype(np.uint32), self._as_root),
             IdColumn(flags & _TAKEN_SPAN_ID == 0, *self._span_id, of_span=True),
         ]
         named = branch.top | (kind == np.uint8(StepKind.AGENT))
@@ -271,6 +276,8 @@ _MODELS[[StepKind.LLM, StepKind.EMBEDDING]] = True
 _ERROR: Final = np.uint32(Flag.ERROR)
 _TAKEN_TYPE: Final = taken(Mark.OBSERVATION_TYPE)
 _TAKEN_ROOT: Final = taken(Mark.IS_APP_ROOT)
+_TAKEN_AS_ROOT: Final = taken(Mark.AS_ROOT)
+_SAYS_ROOT: Final = np.uint32(bit(Mark.AS_ROOT))
 _TAKEN_SPAN_ID: Final = taken(Mark.TEMPO_SPAN_ID)
 _TAKEN_TRACE_ID: Final = taken(Mark.TEMPO_TRACE_ID)
 _TAKEN_TRACE_URL: Final = taken(Mark.TEMPO_URL)

@@ -36,6 +36,7 @@ class Mark(enum.IntEnum):
     OBSERVATION_USAGE = 16
     OBSERVATION_COST = 17
     LANGFUSE_ENVIRONMENT = 18
+    AS_ROOT = 19
 
 
 class Text(enum.IntEnum):

@@ -94,6 +94,7 @@ OURS = Dialect(
         Key(semconv.OBSERVATION_MODEL, Field.MARK, Mark.OBSERVATION_MODEL),
         Key(semconv.OBSERVATION_USAGE, Field.MARK, Mark.OBSERVATION_USAGE),
         Key(semconv.OBSERVATION_COST, Field.MARK, Mark.OBSERVATION_COST),
+        Key(semconv.AS_ROOT, Field.MARK, Mark.AS_ROOT),
         Key(semconv.LANGFUSE_ENVIRONMENT, Field.MARK, Mark.LANGFUSE_ENVIRONMENT),
         Key(semconv.OBSERVATION_METADATA + semconv.FINDINGS, Field.MARK, Mark.OBSERVATION_FINDINGS),
         Key(semconv.OBSERVATION_METADATA + semconv.SEVERITY, Field.MARK, Mark.OBSERVATION_SEVERITY),

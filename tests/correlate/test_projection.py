@@ -219,6 +219,20 @@ def test_environments_are_as_the_server_takes_them(make: Any, stated: str, norma
     assert on_span["langfuse.environment"] == normal
 
 
+def test_a_root_below_another_service_is_one_for_both_generations(make: Any) -> None:
+    """The newer mark, and the older one, which is needed only where a parent is named; a true root needs no older one."""
+    found = sent(make(), span(2, 99, AGENT, flags=0x300), span(1, 0, AGENT, trace=b"u"))
+    assert [found[number].get("langfuse.internal.is_app_root") for number in (1, 2)] == [True, True]
+    assert [found[number].get("langfuse.internal.as_root") for number in (1, 2)] == [None, "true"]
+
+
+def test_there_is_one_root(make: Any) -> None:
+    """A span with a parent in the tree is none, whatever it says (#7010, langfuse-python#1796)."""
+    found = sent(make(), span(2, 1, {**CHAT, "langfuse.internal.as_root": True, "k": "v"}), span(1, 0, AGENT))
+    assert "langfuse.internal.as_root" not in found[2]
+    assert found[2]["k"] == "v"
+
+
 # -- level and message
 
 
