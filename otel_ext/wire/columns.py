@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from otel_ext.wire.table import ANSWER, DECLARED, GROUP, REQUEST, SCOPE, SPAN, STEP, Column, IdColumn, RaggedColumn, Scan
+
+_NOTHING_DECLARED: Final = np.frombuffer(b"", DECLARED)  # most payloads
 
 # fragments; ids; ragged
 PackedColumn = tuple[bytes, list[bytes]] | tuple[bytes, bytes, bytes, bool] | tuple[bytes, bytes]
@@ -23,7 +26,7 @@ def build(arrays: Sequence[bytes], trace_ids: list[bytes], texts: Texts, overflo
         groups=np.frombuffer(groups, GROUP),
         requests=np.frombuffer(requests, REQUEST),
         answers=np.frombuffer(answers, ANSWER),
-        declared=np.frombuffer(declared, DECLARED),
+        declared=np.frombuffer(declared, DECLARED) if declared else _NOTHING_DECLARED,
         scopes=np.frombuffer(scopes, SCOPE),
         trace_ids=trace_ids,
         texts=texts,

@@ -43,15 +43,7 @@ _TEXT_TYPES: Final = frozenset([b"text", b"output_text"])
 _SILENT_TYPES: Final = frozenset([b"reasoning", b"thinking", b"redacted_thinking"])
 _RESPONSES: Final = (b"response", b"result", b"output", b"content")  # the first that is there
 # An answer has one of these in it.
-GUARDS: Final = (
-    b"tool_call",
-    b"tool_use_id",
-    b"toolUseId",
-    b"toolCallId",
-    b"unction_response",
-    b"unctionResponse",
-    b"function_call_output",
-)
+GUARDS: Final = (b'"tool', b'"function', b'"call_id"')
 
 Slots = dict[bytes, Json]
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import tempfile
@@ -16,11 +17,22 @@ from otel_ext.errors import MalformedPayload
 from otel_ext.wire import encode
 from otel_ext.wire.fields import LEN
 from otel_ext.wire.reader import pieces
+from tests.wire import build
 from tests.wire.sample import KEYS, NativeCodec, assert_alike, codecs, real_payloads
 
 _PAYLOAD_BYTES_MAX = 20_000  # longer ones make the pure codec the bottleneck
 _WORDS = [key.name.encode() for key in KEYS]
 _WORDS += [b'"parts":[', b'{"type":"tool_call",', b"\\u00e9", b"}]", b'"tool_call_id":', b'"isError":true', b"\x0a", b"\xff" * 9, b"\x80"]
+_WORDS += [
+    b'"toolUse":{',
+    b'"function":{',
+    b'{"type":"tool_use",',
+    b'"call_id":',
+    b'"output":[',
+    b'"content":',
+    b"gen_ai.choice",
+    b'["length"]',
+]
 
 
 def _seeds() -> list[bytes]:
@@ -36,7 +48,29 @@ def _seeds() -> list[bytes]:
         flat |= {prefix + "tool_calls.0.tool_call.id": "c2", prefix + "tool_calls.0.tool_call.function.name": "f"}
     wrapped = '{"type":"tool","data":{"content":"a\\u00e9","tool_call_id":"c","status":"error"},"kwargs":{"is_error":true},"isError":false}'
     tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.arguments": "{}", "gen_ai.tool.call.result": wrapped}
-    spans = [encode.span(b"\1" * 16, b"\2" * 8, b"", "agent a run", 1, 2, one) for one in (chat, flat, tool)]
+    mcp = {"mcp.method.name": "tools/call", "gen_ai.tool.name": "f", "gen_ai.tool.call.arguments": '{"page": 12}'}
+    placed = {
+        "name": "a\\n",
+        "calls": [{"id": "c", "arguments": "{}"}],
+        "usage": {"in": 3, "cost": 0.5},
+        "finish": ["length"],
+        "tools": [{"name": "t"}],
+        "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "x"}]}],
+    }
+    others = {
+        "gen_ai.operation.name": "chat",
+        "all": json.dumps(placed),
+        "repr": "id='c' name=f",
+        "finish": '["length"]',
+        "net": 5,
+        "cached": 2,
+    }
+    said = [{"text": "It is booked."}, {"toolUse": {"toolUseId": "c", "name": "f", "input": {"q": 1.5}}}]
+    events = [build.event("gen_ai.choice", {"message": said}), build.event("gen_ai.tool.message", {"content": json.dumps(said)})]
+    spans = [
+        encode.span(b"\1" * 16, bytes([own]) * 8, b"\2" * 8, "agent a run", 1, 2, one, extra=events)
+        for own, one in enumerate((chat, flat, tool, mcp, others), 2)
+    ]
     made = encode.request({"service.name": "s"}, "lib.x", "1", spans)
     real = [payload for payload in real_payloads(3) if len(payload) < _PAYLOAD_BYTES_MAX]
     return [made] * (1 + len(real) // 4) + real

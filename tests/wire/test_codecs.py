@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,13 +15,14 @@ from otel_ext.errors import MalformedPayload
 from otel_ext.model import StepKind
 from otel_ext.wire import encode
 from otel_ext.wire.table import MARK_SHIFT, NAME_OTHER, Field, Flag, GroupFlag, Key, Limits, StepFlag
+from tests.wire import build
 from tests.wire.sample import KEYS, LIMITS, assert_alike, codecs, flatten, names_of, needs_native, real_payloads, scan_outcome
 
 # Attributes whose keys the table knows, with values of any type: right and wrong ones.
 _KEY_NAMES = [key.name for key in KEYS]
 _FLAT = st.builds(
     lambda prefix, i, rest: prefix + i + rest,
-    st.sampled_from(["llm.output_messages.", "llm.input_messages."]),
+    st.sampled_from(["llm.output_messages.", "llm.input_messages.", "gen_ai.completion.", "llm.tools."]),
     st.sampled_from(["0", "1", "02", "10", "x", "1234567890"]),
     st.sampled_from(
         [
@@ -34,80 +36,122 @@ _FLAT = st.builds(
             ".message.function_call_arguments_json",
             ".message.tool_call_id",
             ".message.role",
+            ".content",
+            ".tool_calls.0.id",
+            ".tool_calls.0.name",
+            ".function_call.arguments",
+            ".tool.json_schema",
+            ".name",
         ]
     ),
 )
-_JSON_WORDS = [
-    '"parts"',
-    '"content"',
-    '"type"',
-    '"text"',
-    '"tool_call"',
-    '"tool_call_response"',
-    '"id"',
-    '"name"',
-    '"arguments"',
-    '"result"',
-]
-_JSON_WORDS += [
-    '"response"',
-    '"tool_calls"',
-    '"function"',
-    '"tool_call_id"',
-    '"a\\u00e9\\ud83d\\ude00\\ud800"',
-    '"denied"',
-    "null",
-    "12",
-    "true",
-]
+_TYPES = ["text", "output_text", "tool_call", "tool_call_response", "tool_use", "tool_result", "function_call", "function_call_output"]
+_TYPES += ["tool-call", "tool-result", "reasoning", "function", "blob", "message"]
+_SLOT_KEYS = ["type", "content", "text", "id", "name", "arguments", "response", "result", "args", "input", "output", "call_id", "refusal"]
+_SLOT_KEYS += ["tool_call_id", "toolCallId", "toolUseId", "tool_use_id", "toolName", "audio", "role", "tool_name"]
+_LISTS = ["parts", "content", "contents", "messages", "choices", "candidates", "generations", "replies", "tool_calls", "output"]
+_OBJECTS = ["message", "kwargs", "data", "content", "function", "functionCall", "toolUse", "tool_call", "toolResult", "functionResponse"]
+_OBJECTS += ["origin", "tool_call_result", "output"]
+_JSON_WORDS = [f'"{word}"' for word in (*_TYPES, *_SLOT_KEYS, *_LISTS, *_OBJECTS, "a\\u00e9\\ud83d\\ude00\\ud800", "denied")]
+_JSON_WORDS += ["null", "12", "true"]
 _JSON_SOUP = st.lists(st.sampled_from([*_JSON_WORDS, "[", "]", "{", "}", ":", ",", " ", '"', "\\"]), max_size=40).map("".join)
-_SMALL = st.sampled_from(["a", "", "c1", "f\\n", None, 3, ["x"], {"k": "v"}])
-_PART = st.dictionaries(
-    st.sampled_from(["type", "content", "text", "id", "name", "arguments", "response", "result"]),
-    st.one_of(_SMALL, st.sampled_from(["text", "tool_call", "tool_call_response", "Error: tool x not found"])),
+_SMALL = st.sampled_from(["a", "", "c1", "f\n", None, 3, ["x"], {"k": "v"}, "I have booked it", "Error: tool x not found", *_TYPES])
+_MESSAGE = st.recursive(
+    st.dictionaries(st.sampled_from(_SLOT_KEYS), _SMALL, max_size=5),
+    lambda inner: st.one_of(
+        st.dictionaries(st.sampled_from([*_OBJECTS, "x"]), inner, min_size=1, max_size=2),
+        st.tuples(
+            st.dictionaries(st.sampled_from(_SLOT_KEYS), _SMALL, max_size=3),
+            st.dictionaries(st.sampled_from(_LISTS), st.lists(st.one_of(inner, _SMALL), max_size=3), min_size=1, max_size=2),
+        ).map(lambda both: both[0] | both[1]),
+    ),
+    max_leaves=5,
 )
-_CALL = st.dictionaries(
-    st.sampled_from(["id", "name", "arguments", "function"]), st.one_of(_SMALL, st.just({"name": "g", "arguments": "{}"}))
-)
-_MESSAGE = st.fixed_dictionaries(
+_DOCUMENT = st.one_of(_MESSAGE, st.lists(_MESSAGE, max_size=4))
+_MESSAGES = _DOCUMENT.map(json.dumps)
+# What the paths of the sample table lead to, and what they do not.
+_PLACED = st.fixed_dictionaries(
     {},
     optional={
-        "parts": st.lists(_PART, max_size=4),
-        "content": st.one_of(_SMALL, st.lists(_PART, max_size=2)),
-        "tool_calls": st.lists(_CALL, max_size=5),
-        "tool_call_id": _SMALL,
+        "name": _SMALL,
+        "calls": st.lists(st.dictionaries(st.sampled_from(["id", "arguments"]), _SMALL, max_size=2), max_size=2),
+        "result": _SMALL,
+        "usage": st.dictionaries(st.sampled_from(["in", "cost"]), st.one_of(st.integers(-3, 10), st.floats(), _SMALL)),
+        "error": st.one_of(st.booleans(), _SMALL),
+        "user": _SMALL,
+        "texts": st.one_of(st.lists(_SMALL, max_size=3), _SMALL),
+        "mark": _SMALL,
+        "finish": st.sampled_from(["length", ["stop", "length"], "stop, length", None, 4]),
+        "tools": st.one_of(st.lists(_SMALL, max_size=2), _SMALL),
+        "messages": _DOCUMENT,
+        "kind": st.lists(st.sampled_from(["LLM", "TOOL", "x"]), max_size=2),
+        "text": st.sampled_from(["a -> b", "a", "\n -> "]),
     },
-)
-_MESSAGES = st.lists(_MESSAGE, max_size=4).map(json.dumps)
+).map(json.dumps)
+_WORDS = st.lists(st.sampled_from(["na", "Booked", "é", "“x”", "\\n", "\\u00e9", " ", ".", "word7", "a1"]), max_size=60).map(" ".join)
 _TEXT = st.one_of(
     st.sampled_from(["chat", "execute_tool", "invoke_agent", "LLM", "TOOL", "", "12", "-3", "1.5e3", "timeout", "é" * 20, "x" * 300]),
     st.text(max_size=20),
     _MESSAGES,
     _JSON_SOUP,
+    _PLACED,
+    _PLACED.map(json.dumps),
+    _WORDS,
+    st.sampled_from(["length", '["length"]', "id='c1', name=f", "tools/call", "tools/list", "stop,max_tokens"]),
+    st.tuples(_PLACED, st.integers(0, 60)).map(lambda cut: cut[0][: cut[1]]),
     st.tuples(_MESSAGES, st.integers(0, 200)).map(lambda cut: cut[0][: cut[1]]),
 )
-_VALUE = st.one_of(_TEXT, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.lists(st.text(max_size=3), max_size=3))
+_VALUE = st.one_of(
+    _TEXT,
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(),
+    st.lists(st.text(max_size=3), max_size=3),
+    st.sampled_from([["length"], ["a", {"name": "t"}], None, b"x"]),
+    _DOCUMENT,
+)
 _PAIR = st.tuples(st.one_of(st.sampled_from(_KEY_NAMES), _FLAT, st.text(max_size=4)), _VALUE)
 
 
 def _attributes(pairs: list[tuple[str, object]]) -> bytes:
-    return b"".join(encode.attribute(key, value) for key, value in pairs)
+    return b"".join(build.attribute(key, value) for key, value in pairs)
 
 
-_NAMES = st.sampled_from(["execute_tool search", "agent planner run", "running x", "", "execute_tool ", "agent  run"])
+_EVENTS = st.builds(
+    lambda name, pairs, last: build.event(name, dict(pairs), name_last=last),
+    st.sampled_from(["gen_ai.choice", "gen_ai.tool.message", "other", ""]),
+    st.lists(st.tuples(st.sampled_from(["message", "content", "finish_reason"]), _VALUE), max_size=2),
+    st.booleans(),
+)
+_ODD = st.sampled_from(
+    [b"", b"\x30\x02", b"\x50\x01", b"\x60\x02", b"\x50\x01\x50\x00", b"\x50\x80\x80\x80\x80\x10"]
+)  # kind, dropped counts
+
+
+_NAMES = st.sampled_from(["execute_tool search", "agent planner run", "running x", "", "execute_tool ", "agent  run", "tools/call x"])
 _SPANS = st.builds(
-    lambda trace, own, parent, name, times, pairs, status, flags, kind: (
-        encode.span(trace, own, parent, name, *times, kind, status=status, flags=flags) + _attributes(pairs)
+    lambda trace, own, parent, name, times, pairs, status, flags, kind, events, odd: (
+        encode.span(trace, own, parent, name, *times, kind, status=status, flags=flags) + _attributes(pairs) + b"".join(events) + odd
     ),
     st.sampled_from([b"\1" * 16, b"\2" * 16, bytes(16), b"\1" * 8]),
     st.sampled_from([b"\1" * 8, b"\2" * 8, bytes(8), b"", b"\xff" * 8]),
-    st.sampled_from([b"\1" * 8, b"", bytes(8), b"\3" * 5]),
+    st.sampled_from([b"\1" * 8, b"\2" * 8, b"", bytes(8), b"\3" * 5]),
     _NAMES,
     st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 3)),
     st.lists(_PAIR, max_size=10),
     st.integers(0, 4),
     st.sampled_from([0, 0x100, 0x300]),
-    st.sampled_from([{}, {"gen_ai.operation.name": "chat"}, {"gen_ai.operation.name": "execute_tool"}]),
+    st.sampled_from(
+        [
+            {},
+            {"gen_ai.operation.name": "chat"},
+            {"gen_ai.operation.name": "execute_tool"},
+            {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search"},
+            {"mcp.method.name": "tools/call", "gen_ai.tool.name": "search"},
+        ]
+    ),
+    st.lists(_EVENTS, max_size=3),
+    _ODD,
 )
 _UNKNOWN = st.sampled_from([b"", b"\xa0\x06\x01", b"\xaa\x06\x03abc", b"\x10\x05", b"\x0d\0\0\0\0"])
 
@@ -140,7 +184,7 @@ def _resource(service: str) -> bytes:
 @given(st.lists(_requests(), min_size=1, max_size=3), st.integers(0, 100))
 def test_alike_on_generated_requests(payloads: list[bytes], seed: int) -> None:
     """The same names are interned in the same order over several payloads, too."""
-    both = codecs()
+    both = codecs(replace(LIMITS, depth_max=64))
     for payload in payloads:
         assert isinstance(assert_alike(both, payload, seed), list)
     pure, native = both
@@ -176,9 +220,36 @@ def test_alike_on_noise(payload: bytes, seed: int) -> None:
 @given(st.one_of(_JSON_SOUP, _MESSAGES, _MESSAGES.flatmap(lambda text: st.integers(0, len(text)).map(lambda end: text[:end]))))
 def test_alike_on_messages(text: str) -> None:
     """JSON in the messages attributes, right and wrong."""
-    attributes = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": text, "gen_ai.input.messages": "tool_call" and text}
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": text, "gen_ai.input.messages": text, "output.value": ""}
     span = encode.span(b"\1" * 16, b"\2" * 8, b"", "n", 1, 2, attributes)
     assert_alike(codecs(), encode.request({}, "lib", "", [span]))
+
+
+@needs_native
+@settings(max_examples=200, deadline=None)
+@given(_DOCUMENT)
+def test_alike_on_structured_messages(messages: object) -> None:
+    """As arrays and key-value lists, on the span and on an event; with as much before it that it is searched before it is read."""
+    attributes = build.attribute("gen_ai.output.messages", messages) + build.attribute("gen_ai.input.messages", messages)
+    long = encode.attribute("all", json.dumps({"messages": [{"content": "x" * 600}, messages]}))
+    event = build.event("gen_ai.choice", {"message": messages}) + build.event("gen_ai.tool.message", {"content": messages})
+    span = encode.span(b"\1" * 16, b"\2" * 8, b"", "n", 1, 2, {"gen_ai.operation.name": "chat"})
+    both = codecs(Limits())
+    for extra in (attributes, event, long):
+        assert_alike(both, encode.request({}, "lib", "", [span + extra]))
+
+
+@needs_native
+@settings(max_examples=100, deadline=None)
+@given(st.one_of(st.text(max_size=200), _WORDS), st.integers(0, 400), st.binary(max_size=30))
+def test_alike_on_prints(text: str, times: int, noise: bytes) -> None:
+    """Short and long texts, and bytes that are no text."""
+    for one in (text * times, text):
+        tool = build.attribute("gen_ai.tool.call.arguments", one)
+        raw = encode.delimited(9, encode.delimited(1, b"output.value") + encode.delimited(2, encode.delimited(1, one.encode() + noise)))
+        model = encode.span(b"\1" * 16, b"\2" * 8, b"", "n", 1, 2, {"gen_ai.operation.name": "chat"}) + raw
+        other = encode.span(b"\1" * 16, b"\3" * 8, b"", "n", 1, 2, {"gen_ai.operation.name": "execute_tool"}) + tool
+        assert_alike(codecs(), encode.request({}, "lib", "", [model, other]))
 
 
 _WRAPPED = st.recursive(

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memchr::memmem::Finder;
 
-use crate::evaluate::Scratch;
+use crate::candidates::Scratch;
 use crate::markers::Markers;
 use crate::messages::GUARDS;
 use crate::names::{Names, Seeded};

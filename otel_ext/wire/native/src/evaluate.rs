@@ -2,235 +2,16 @@
 
 use memchr::arch::all::is_equal;
 
-use crate::codec::Text;
+use crate::candidates::{Best, Candidate, RECENT, Source};
 use crate::envelope::Envelope;
-use crate::flat::{self, Item};
-use crate::messages::Messages;
+use crate::keys::{Goal, RuleSet};
 use crate::names::hash;
-use crate::places;
-use crate::prints::Printer;
 use crate::rows::{self, EMBEDDING, HANDOFF, LLM, MCP, RETRIEVER, Span, TOOL};
 use crate::scan::{Head, Scanner};
-use crate::skim::Skim;
 use crate::sources::{id_hash, says_no_such_tool};
-use crate::table::{Entry, Goal, RuleSet, Table, key_hash};
-use crate::unescape::unescape;
-use crate::value::{Member, Value, Values, amount, tokens};
-
-/// `DECLARED_*` of `otel_ext/wire/table.py`.
-const DECLARED_JSON: u8 = 0;
-const DECLARED_ONE: u8 = 1;
-const DECLARED_VALUE: u8 = 2;
-const DECLARED_ESCAPED: u8 = 4;
-
-/// An attribute that some key of the table wants, in wire order.
-#[derive(Clone, Copy)]
-struct Candidate {
-    entry: u32,
-    value: Value,
-}
-
-/// A place that may tell output, requests or answers; sorted by rank, then wire order.
-#[derive(Clone, Copy)]
-pub(crate) struct Source {
-    pub rank: i32,
-    place: usize,
-    pub goal: Goal,
-    pub value: Value,
-    pub entry: usize,
-    pub event: bool,
-}
-
-/// Buffers of one span, used again for the next.
-#[derive(Default)]
-pub struct Scratch<'a> {
-    candidates: Vec<Candidate>,
-    kind: Option<(i32, u8)>,
-    declared: Vec<Candidate>, // of flat entries
-    pub(crate) items: Vec<Item>,
-    pub(crate) sorted: Vec<Item>,
-    pub(crate) outputs: Vec<Source>,
-    pub(crate) inputs: Vec<Source>,
-    pub(crate) messages: Messages<'a>,
-    pub(crate) joined: Vec<u8>,
-    pub(crate) printer: Printer,
-    recent: Vec<(&'a [u8], u16, bool)>, // names by hash: the spans of a payload mostly repeat a few
-}
-
-impl Scratch<'_> {
-    #[inline]
-    pub fn clear(&mut self) {
-        self.candidates.clear();
-        self.declared.clear();
-        self.items.clear();
-        self.outputs.clear();
-        self.inputs.clear();
-        self.kind = None;
-    }
-
-    /// Notes an attribute, where the table knows its key.
-    #[inline]
-    pub fn attribute(&mut self, table: &Table, payload: &[u8], scope: &[u8], key: &[u8], value: Value) {
-        let (first, entries) = table.find(key);
-        self.note(first, entries, payload, scope, value);
-        if value.member == Member::String {
-            self.flat(table, key, value);
-        }
-    }
-
-    /// Notes an attribute of an event; `entries` are those of the event, from number `first` on.
-    pub fn event_attribute(&mut self, (first, entries): (usize, &[Entry]), payload: &[u8], scope: &[u8], key: &[u8], value: Value) {
-        for (offset, entry) in entries.iter().enumerate().filter(|(_, entry)| is_equal(&entry.name, key)) {
-            self.note(first + offset, std::slice::from_ref(entry), payload, scope, value);
-        }
-    }
-
-    #[inline]
-    fn note(&mut self, first: usize, entries: &[Entry], payload: &[u8], scope: &[u8], value: Value) {
-        for (offset, entry) in entries.iter().enumerate() {
-            if entry.goal != Goal::Kind {
-                self.candidates.push(Candidate { entry: (first + offset) as u32, value });
-                continue;
-            }
-            let value = if entry.in_scope(scope) { entry.derived(value, payload) } else { None };
-            let text = value.filter(|value| value.member == Member::String && value.start < value.end);
-            if let Some(kind) = text.and_then(|text| entry.kind_of(&text.plain(payload))) {
-                if self.kind.is_none_or(|(rank, _)| entry.rank < rank) {
-                    self.kind = Some((entry.rank, kind as u8));
-                }
-            }
-        }
-    }
-
-    fn flat(&mut self, table: &Table, key: &[u8], value: Value) {
-        for (number, entry) in table.flat(key).iter().enumerate() {
-            // Every such key has an index after its prefix, so that most are told apart by one byte.
-            if !key.get(entry.name.len()).is_some_and(u8::is_ascii_digit) {
-                continue;
-            }
-            let Some(rest) = key.strip_prefix(entry.name.as_slice()) else {
-                continue;
-            };
-            if entry.goal == Goal::FlatDeclared {
-                if flat::declares(rest) {
-                    self.declared.push(Candidate { entry: number as u32, value });
-                }
-            } else if let Some(slot) = flat::slot(rest) {
-                let place = self.candidates.len();
-                self.items.push(Item { entry: number, place, slot, start: value.start, end: value.end });
-            }
-        }
-    }
-
-    /// Adds the flat entries that have items, each at the place of its first, and sorts by rank, then place.
-    fn sort_sources(&mut self, table: &Table, kind: u8, scope: &[u8]) {
-        let mut seen = 0_u64;
-        for item in &self.items {
-            let bit = 1_u64 << (item.entry & 63);
-            let Some(entry) = table.flat_entry(item.entry).filter(|entry| seen & bit == 0 && entry.fits(kind, scope)) else {
-                continue;
-            };
-            seen |= bit;
-            let source =
-                Source { rank: entry.rank, place: item.place, goal: entry.goal, value: Value::default(), entry: item.entry, event: false };
-            if entry.goal == Goal::FlatOutput { self.outputs.push(source) } else { self.inputs.push(source) }
-        }
-        let order = |source: &Source| (source.rank, source.place, !matches!(source.goal, Goal::FlatOutput | Goal::FlatInput), source.entry);
-        self.outputs.sort_by_key(order);
-        self.inputs.sort_by_key(order);
-    }
-}
-
-const FIELDS: usize = 32;
-const RECENT: usize = 64;
-
-/// The best candidate so far of each field that takes one.
-struct Best {
-    ranks: [i32; FIELDS],
-    places: [u32; FIELDS],
-}
-
-const NOBODY: u32 = u32::MAX;
-
-impl Best {
-    #[inline]
-    fn offer(&mut self, goal: Goal, rank: i32, place: usize) {
-        if let (Some(best), Some(winner)) = (self.ranks.get_mut(goal as usize), self.places.get_mut(goal as usize)) {
-            if *winner == NOBODY || rank < *best {
-                *best = rank;
-                *winner = place as u32;
-            }
-        }
-    }
-
-    /// The rank of the best for `goal`.
-    fn rank(&self, goal: Goal) -> Option<i32> {
-        let there = self.places.get(goal as usize).is_some_and(|place| *place != NOBODY);
-        self.ranks.get(goal as usize).copied().filter(|_| there)
-    }
-
-    #[inline]
-    fn get(&self, goal: Goal, candidates: &[Candidate]) -> Option<Value> {
-        let place = self.places.get(goal as usize).filter(|place| **place != NOBODY)?;
-        candidates.get(*place as usize).map(|candidate| candidate.value)
-    }
-}
-
-fn says_error(value: &Value, payload: &[u8], values: &[(Vec<u8>, i64)]) -> bool {
-    match value.member {
-        Member::Bool if values.is_empty() => value.bits != 0,
-        Member::Bool => values.iter().any(|(name, _)| name == if value.bits != 0 { b"true".as_slice() } else { b"false" }),
-        Member::String if values.is_empty() => value.start < value.end,
-        Member::String => values.iter().any(|(name, _)| *name == *value.plain(payload)),
-        _ => false,
-    }
-}
-
-/// Whether one of the finish reasons, also between commas and in JSON, is in `values`.
-fn is_truncated(value: &Value, values: &Values, wanted: &[(Vec<u8>, i64)]) -> bool {
-    match value.member {
-        Member::String => has_reason(&value.plain(values.payload), wanted),
-        Member::Array | Member::Json => values.strings(value).iter().any(|text| has_reason(text, wanted)),
-        _ => false,
-    }
-}
-
-fn has_reason(text: &[u8], wanted: &[(Vec<u8>, i64)]) -> bool {
-    let any = |text: &[u8]| text.split(|byte| *byte == b',').any(|part| wanted.iter().any(|(name, _)| name == bare(part)));
-    let text = bare(text);
-    match text.first() {
-        Some(b'[') => places::strings_in(text).iter().any(|text| any(text)),
-        Some(b'"') => match places::find(text, &[]) {
-            Some(place) => any(&unescape(Skim { json: text }.between(place.start, place.end))),
-            None => any(text),
-        },
-        _ => any(text),
-    }
-}
-
-/// Without blanks around.
-fn bare(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] | [rest @ .., b' ' | b'\t' | b'\n' | b'\r'] = text {
-        text = rest;
-    }
-    text
-}
-
-/// Appends a text, unless the row (its texts start at `first`) has one with this number.
-fn put_text(texts: &mut Vec<(u32, i32, Text)>, first: usize, (row, number): (u32, i32), values: &Values, value: &Value) {
-    if texts.get(first..).is_some_and(|texts| texts.iter().any(|(_, other, _)| *other == number)) {
-        return;
-    }
-    let text = match value.member {
-        Member::String => Text::One(String::from_utf8_lossy(&value.plain(values.payload)).into_owned()),
-        Member::Json if value.bytes(values.payload).first() != Some(&b'[') => return,
-        Member::Array | Member::Json => {
-            Text::Many(values.strings(value).iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect())
-        }
-        _ => return,
-    };
-    texts.push((row, number, text));
-}
+use crate::table::key_hash;
+use crate::telling::{DECLARED_JSON, DECLARED_ONE, declare, is_truncated, put_text, says_error};
+use crate::value::{Member, amount, tokens};
 
 impl<'a> Scanner<'a> {
     /// Fills the row of a span with valid ids.
@@ -321,7 +102,7 @@ impl<'a> Scanner<'a> {
 
     /// Goes through the candidates once: single fields by rank, sources of messages put aside.
     fn choose(&mut self, span: &mut Span) -> Best {
-        let mut best = Best { ranks: [0; FIELDS], places: [NOBODY; FIELDS] };
+        let mut best = Best::default();
         let payload = self.payload;
         let first_text = self.columns.texts.len();
         let scratch = &mut self.scratch;
@@ -456,19 +237,5 @@ impl<'a> Scanner<'a> {
         if input == 0 && matches!(span.kind, LLM | EMBEDDING) {
             span.tokens = span.tokens.map(|count| if count == 0 { -1 } else { count });
         }
-    }
-}
-
-/// Appends a row for a value that declares tools, where it can.
-fn declare(rows: &mut Vec<u8>, row: u32, payload: &[u8], value: &Value, text: u8) {
-    let how = match value.member {
-        Member::String | Member::Json => text,
-        Member::Array | Member::KvList => DECLARED_VALUE,
-        _ => return,
-    };
-    let content = value.bytes(payload);
-    if !content.is_empty() {
-        let how = if value.escaped { how | DECLARED_ESCAPED } else { how };
-        rows.extend_from_slice(&rows::pack_declared(row, (value.start as u32, content.len() as u32), how, hash(content)));
     }
 }

@@ -6,8 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::codec::Attribute;
+use crate::keys::{Entry, Goal};
 use crate::reader::put_varint;
-use crate::table::{Entry, Goal, Table};
+use crate::table::Table;
 use crate::value::{Member, Value};
 
 const DEPTH_MAX: usize = 8; // values nested deeper are written empty

@@ -2,13 +2,13 @@
 //!
 //! Which shapes are read, and what of a text that was cut off, is listed in `otel_ext/wire/messages.py`, which does the same, step by step.
 
+use crate::roles::{Kind, Role, Where};
 use crate::skim::{Json, Skim};
 
 const DEPTH_MAX: usize = 16;
 const RECENT: usize = 32; // requests among which one that comes twice is looked for
 /// An answer has one of these in it.
-pub const GUARDS: [&[u8]; 7] =
-    [b"tool_call", b"tool_use_id", b"toolUseId", b"toolCallId", b"unction_response", b"unctionResponse", b"function_call_output"];
+pub const GUARDS: [&[u8]; 3] = [b"\"tool", b"\"function", b"\"call_id\""];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -35,23 +35,8 @@ pub struct Messages<'a> {
     strange: bool,
 }
 
-/// Where an object stands.
-#[derive(Clone, Copy, Default)]
-struct Where {
-    depth: usize,
-    part: bool, // in a list of parts
-    call: bool, // in a list of calls
-}
-
-impl Where {
-    fn inside(self) -> Self {
-        Self { depth: self.depth + 1, ..self }
-    }
-}
-
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Slots<'a> {
-    kind: Option<Json<'a>>,
     content: Option<Json<'a>>,
     text: Option<Json<'a>>,
     id: Option<Json<'a>>,
@@ -63,33 +48,25 @@ struct Slots<'a> {
     response: Option<Json<'a>>,
     result: Option<Json<'a>>,
     output: Option<Json<'a>>,
-    refusal: bool, // there is one
-    audio: bool,
-    builtin: bool, // a call that the provider executed itself
 }
 
 impl<'a> Slots<'a> {
     #[inline]
-    fn place(&mut self, key: &[u8]) -> Option<&mut Option<Json<'a>>> {
-        Some(match key {
-            b"type" => &mut self.kind,
-            b"content" => &mut self.content,
-            b"text" => &mut self.text,
-            b"id" => &mut self.id,
-            b"call_id" | b"toolCallId" | b"toolUseId" | b"tool_use_id" => &mut self.call_id,
-            b"tool_call_id" => &mut self.tool_call_id,
-            b"name" | b"toolName" | b"tool_name" => &mut self.name,
-            b"arguments" | b"args" => &mut self.arguments,
-            b"input" => &mut self.input,
-            b"response" => &mut self.response,
-            b"result" => &mut self.result,
-            b"output" => &mut self.output,
+    fn place(&mut self, role: Role) -> Option<&mut Option<Json<'a>>> {
+        Some(match role {
+            Role::Content => &mut self.content,
+            Role::Text => &mut self.text,
+            Role::Id => &mut self.id,
+            Role::CallId => &mut self.call_id,
+            Role::ToolCallId => &mut self.tool_call_id,
+            Role::Name => &mut self.name,
+            Role::Arguments => &mut self.arguments,
+            Role::Input => &mut self.input,
+            Role::Response => &mut self.response,
+            Role::Result => &mut self.result,
+            Role::Output => &mut self.output,
             _ => return None,
         })
-    }
-
-    fn kind(&self) -> Option<&'a [u8]> {
-        self.kind.and_then(Json::string)
     }
 
     fn call(&self) -> Option<Json<'a>> {
@@ -108,44 +85,17 @@ impl<'a> Slots<'a> {
 
 /// What was seen of an object.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools)] // each is one observation
 struct Object<'a> {
     slots: Slots<'a>,
     call: Option<Box<Slots<'a>>>,   // inside of it
     answer: Option<Box<Slots<'a>>>, // inside of it
+    kind: Kind,
+    typed: bool, // has a type, whatever that is
     known: bool,
-    told: bool, // its text was taken, or was inside of it
-}
-
-fn is_list(key: &[u8]) -> bool {
-    matches!(key, b"parts" | b"content" | b"contents" | b"messages" | b"choices" | b"candidates" | b"generations" | b"replies" | b"blocks")
-}
-
-fn is_object(key: &[u8]) -> bool {
-    matches!(key, b"message" | b"kwargs" | b"content" | b"data")
-}
-
-fn is_call(key: &[u8]) -> bool {
-    matches!(key, b"function" | b"function_call" | b"functionCall" | b"toolUse" | b"tool_call")
-}
-
-fn is_answer(key: &[u8]) -> bool {
-    matches!(key, b"functionResponse" | b"function_response" | b"toolResult" | b"tool_call_result")
-}
-
-fn calls(kind: Option<&[u8]>) -> bool {
-    matches!(kind, Some(b"tool_call" | b"tool_use" | b"tool-call" | b"function_call" | b"function"))
-}
-
-fn answers(kind: Option<&[u8]>) -> bool {
-    matches!(kind, Some(b"tool_call_response" | b"tool_result" | b"tool-result" | b"function_call_output"))
-}
-
-fn texts(kind: Option<&[u8]>) -> bool {
-    matches!(kind, Some(b"text" | b"output_text"))
-}
-
-fn silent(kind: Option<&[u8]>) -> bool {
-    matches!(kind, Some(b"reasoning" | b"thinking" | b"redacted_thinking"))
+    told: bool,         // its text was taken, or was inside of it
+    builtin: bool,      // a call that the provider executed itself
+    strange: [bool; 2], // a refusal, a voice
 }
 
 impl<'a> Messages<'a> {
@@ -205,49 +155,55 @@ impl<'a> Messages<'a> {
     }
 
     fn member(&mut self, skim: Skim<'a>, one: &mut Object<'a>, key: &'a [u8], at: usize, place: Where) -> Option<usize> {
+        let role = Role::of(key);
         match skim.byte(at)? {
-            first @ (b'{' | b'[') => self.nested(skim, one, key, at, place, first == b'['),
-            _ => self.slot(skim, one, key, at, place),
+            first @ (b'{' | b'[') => self.nested(skim, one, role, at, place, first == b'['),
+            _ => self.slot(skim, one, role, at, place),
         }
     }
 
-    fn nested(&mut self, skim: Skim<'a>, one: &mut Object<'a>, key: &'a [u8], at: usize, place: Where, list: bool) -> Option<usize> {
-        let top = place.depth == 0 && key == b"output" && one.slots.kind.is_none();
-        let descends = top || if list { is_list(key) } else { is_object(key) };
-        if descends && !answers(one.slots.kind()) {
-            let part = list && matches!(key, b"parts" | b"content" | b"contents" | b"blocks");
+    fn nested(&mut self, skim: Skim<'a>, one: &mut Object<'a>, role: Role, at: usize, place: Where, list: bool) -> Option<usize> {
+        let descends = match role {
+            Role::Content => true,
+            Role::Parts | Role::Blocks | Role::List => list,
+            Role::Object => !list,
+            Role::Output => place.depth == 0 && !one.typed,
+            _ => false,
+        };
+        if descends && !one.kind.answers() {
+            let part = list && matches!(role, Role::Parts | Role::Blocks | Role::Content);
             let end = self.value(skim, at, Where { depth: place.depth + 1, part, call: false })?;
-            if matches!(key, b"content" | b"blocks") {
+            if matches!(role, Role::Content | Role::Blocks) {
                 one.slots.content = Some(Json { raw: skim.between(at, end), is_string: false });
             }
             (one.known, one.told) = (true, true);
             return Some(end);
         }
-        if key == b"tool_calls" && list && self.outputs {
-            one.known = true;
-            return self.value(skim, at, Where { depth: place.depth + 1, part: true, call: true });
+        match role {
+            Role::ToolCalls if list && self.outputs => {
+                one.known = true;
+                self.value(skim, at, Where { depth: place.depth + 1, part: true, call: true })
+            }
+            Role::Beside if !list => {
+                let mut beside = Slots::default();
+                let end = Self::inner(skim, at, &mut beside)?;
+                one.slots.tool_call_id = one.slots.tool_call_id.or(beside.tool_call_id);
+                Some(end)
+            }
+            Role::Call | Role::Answer if !list => {
+                let mut inner = Box::<Slots>::default();
+                let end = Self::inner(skim, at, &mut inner)?;
+                *(if role == Role::Call { &mut one.call } else { &mut one.answer }) = Some(inner);
+                Some(end)
+            }
+            _ => self.slot(skim, one, role, at, place),
         }
-        if key == b"additional_kwargs" && !list {
-            let mut beside = Slots::default();
-            let end = Self::inner(skim, at, &mut beside)?;
-            one.slots.tool_call_id = one.slots.tool_call_id.or(beside.tool_call_id);
-            return Some(end);
-        }
-        if list || !(is_call(key) || is_answer(key)) {
-            return self.slot(skim, one, key, at, place);
-        }
-        let mut inner = Box::<Slots>::default();
-        let end = Self::inner(skim, at, &mut inner)?;
-        *(if is_call(key) { &mut one.call } else { &mut one.answer }) = Some(inner);
-        Some(end)
     }
 
     fn inner(skim: Skim<'a>, at: usize, slots: &mut Slots<'a>) -> Option<usize> {
-        skim.members(at, |key, at| {
-            if key == b"origin" && skim.byte(at)? == b'{' {
-                return skim.members(at, |key, at| Self::take(skim, at, slots.place(key)));
-            }
-            Self::take(skim, at, slots.place(key))
+        skim.members(at, |key, at| match (Role::of(key), skim.byte(at)?) {
+            (Role::Origin, b'{') => skim.members(at, |key, at| Self::take(skim, at, slots.place(Role::of(key)))),
+            (role, _) => Self::take(skim, at, slots.place(role)),
         })
     }
 
@@ -258,74 +214,82 @@ impl<'a> Messages<'a> {
         }
     }
 
-    fn slot(&mut self, skim: Skim<'a>, one: &mut Object<'a>, key: &'a [u8], at: usize, place: Where) -> Option<usize> {
-        let Some(slot) = one.slots.place(key) else {
-            let end = skim.skip(at)?;
-            match key {
-                b"tool_calls" => one.known = true,
-                b"builtin" => one.slots.builtin = skim.between(at, end) == b"true",
-                b"refusal" => one.slots.refusal = skim.between(at, end) != b"null",
-                b"audio" => one.slots.audio = skim.between(at, end) != b"null",
-                _ => {}
+    #[inline]
+    fn slot(&mut self, skim: Skim<'a>, one: &mut Object<'a>, role: Role, at: usize, place: Where) -> Option<usize> {
+        if let Some(slot) = one.slots.place(role) {
+            let end = skim.take(at, slot)?;
+            if role == Role::Content {
+                self.content(one, place);
             }
             return Some(end);
-        };
-        let end = skim.take(at, slot)?;
-        if key == b"content" {
-            one.known = true;
-            let kind = one.slots.kind();
-            let telling = if place.part { texts(kind) } else { !silent(kind) && !answers(kind) };
-            if let Some(text) = one.slots.content.and_then(Json::string).filter(|_| telling) {
-                one.told = true;
-                self.text(text);
+        }
+        let end = skim.skip(at)?;
+        match role {
+            Role::Type => {
+                let text = (skim.byte(at) == Some(b'"')).then(|| skim.between(at + 1, end - 1));
+                (one.typed, one.kind) = (true, Kind::of(text));
             }
+            Role::ToolCalls => one.known = true,
+            Role::Builtin => one.builtin = skim.between(at, end) == b"true",
+            Role::Refusal => one.strange[0] = skim.between(at, end) != b"null",
+            Role::Audio => one.strange[1] = skim.between(at, end) != b"null",
+            _ => {}
         }
         Some(end)
+    }
+
+    /// A `content` that was not gone into.
+    fn content(&mut self, one: &mut Object<'a>, place: Where) {
+        one.known = true;
+        let telling = if place.part { one.kind == Kind::Text } else { one.kind != Kind::Silent && !one.kind.answers() };
+        if let Some(text) = one.slots.content.and_then(Json::string).filter(|_| telling) {
+            one.told = true;
+            self.text(text);
+        }
     }
 
     /// Decides what a complete object was.
     fn close(&mut self, one: &Object<'a>, place: Where) {
         let slots = &one.slots;
-        let kind = slots.kind();
-        let has_result = slots.first_response().is_some();
-        let nameless = kind.is_none();
-        if slots.builtin {
-            return;
-        }
-        if one.call.is_some() || place.call || calls(kind) || nameless && !has_result && slots.is_call() {
-            self.request(slots, one.call.as_deref().unwrap_or(&Slots::default()));
-        } else if let Some(answer) = &one.answer {
-            self.answer(answer, false);
-        } else if answers(kind) || nameless && slots.call_id.is_some() && has_result {
-            self.answer(slots, kind == Some(b"tool_call_response"));
-        } else if let Some(id) = slots.tool_call_id.and_then(Json::present) {
-            self.answered(Some(id), slots.content.map_or(b"", |content| content.raw));
-        } else {
-            self.tell(one, kind, place.part);
+        match one.kind {
+            _ if one.builtin => {}
+            _ if one.call.is_some() || place.call => self.request(slots, one.call.as_deref()),
+            Kind::Call => self.request(slots, None),
+            Kind::None if slots.is_call() && slots.first_response().is_none() => self.request(slots, None),
+            _ if one.answer.is_some() => self.answer(one.answer.as_deref().unwrap_or(slots), false),
+            Kind::Response | Kind::Answer => self.answer(slots, one.kind == Kind::Response),
+            Kind::None if slots.call_id.is_some() && slots.first_response().is_some() => self.answer(slots, false),
+            _ => match slots.tool_call_id.and_then(Json::present) {
+                Some(id) => self.answered(Some(id), slots.content.map_or(b"", |content| content.raw)),
+                None => self.tell(one, place.part),
+            },
         }
     }
 
-    fn tell(&mut self, one: &Object<'a>, kind: Option<&'a [u8]>, part: bool) {
-        self.strange |= one.slots.refusal || one.slots.audio;
-        if one.told || silent(kind) {
+    fn tell(&mut self, one: &Object<'a>, part: bool) {
+        self.strange |= one.strange != [false; 2];
+        if one.told || one.kind == Kind::Silent {
             return;
         }
-        let mut text = one.slots.text.and_then(Json::string);
-        if texts(kind) {
-            text = one.slots.content.and_then(Json::string).or(text);
-        }
+        let text = one.slots.text.and_then(Json::string);
+        let text = match one.kind {
+            Kind::Text => one.slots.content.and_then(Json::string).or(text),
+            Kind::None => text,
+            _ => None,
+        };
         match text {
-            Some(text) if kind.is_none() || texts(kind) => self.text(text),
-            _ => self.strange |= part || !one.known,
+            Some(text) => self.text(text),
+            None => self.strange |= part || !one.known,
         }
     }
 
-    fn request(&mut self, outer: &Slots<'a>, inner: &Slots<'a>) {
+    fn request(&mut self, outer: &Slots<'a>, inner: Option<&Slots<'a>>) {
         if !self.outputs {
             return;
         }
-        let merged = Slots { call_id: inner.call_id.or(outer.call_id), id: inner.id.or(outer.id), ..Slots::default() };
-        let id = merged.call();
+        let inner = inner.unwrap_or(outer);
+        let call_id = inner.call_id.or(outer.call_id).and_then(Json::present);
+        let id = call_id.or(inner.id.or(outer.id).and_then(Json::present));
         let recent = self.requests.get(self.requests.len().saturating_sub(RECENT)..).unwrap_or_default();
         if id.is_some_and(|id| !id.raw.is_empty()) && recent.iter().any(|request| request.id == id) {
             return;

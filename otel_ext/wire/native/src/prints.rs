@@ -241,7 +241,20 @@ impl Printer {
             self.shaped.resize(head.len(), 0);
         }
         let (mut length, mut in_number) = (0, false);
-        for byte in head {
+        let mut at = 0;
+        while let Some(byte) = head.get(at) {
+            // Eight bytes without a digit among them at once.
+            if let Some(bytes) = head.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+                let word = u64::from_le_bytes(*bytes);
+                if digits(word) == 0 {
+                    if let Some(place) = self.shaped.get_mut(length..length + 8) {
+                        place.copy_from_slice(&small(word).to_le_bytes());
+                    }
+                    (at, length, in_number) = (at + 8, length + 8, false);
+                    continue;
+                }
+            }
+            at += 1;
             let digit = byte.is_ascii_digit();
             length -= usize::from(digit && in_number); // over the digit before
             if let Some(place) = self.shaped.get_mut(length) {
@@ -257,6 +270,29 @@ impl Printer {
         };
         ((sum >> 48) as u16).max(1)
     }
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = ONES << 7;
+
+/// The upper bit of every byte that is at least `low` and at most `high`, both ASCII.
+#[inline]
+fn within(word: u64, low: u8, high: u8) -> u64 {
+    let ascii = word & !HIGH;
+    let from_low = ascii + ONES * u64::from(128 - low);
+    let over_high = ascii + ONES * u64::from(127 - high);
+    from_low & !over_high & !word & HIGH
+}
+
+#[inline]
+fn digits(word: u64) -> u64 {
+    within(word, b'0', b'9')
+}
+
+/// Every ASCII letter of the word made small.
+#[inline]
+fn small(word: u64) -> u64 {
+    word | within(word, b'A', b'Z') >> 2
 }
 
 /// The position after an escape: a backslash and the byte after it, and up to four hex digits after a `u`.
@@ -300,5 +336,8 @@ mod tests {
         assert_eq!(printer.shape(b"{\"Page\": 12}"), printer.shape(b"{\"page\": 3}"));
         assert_ne!(printer.shape(b"{\"page\": 12}"), printer.shape(b"{\"city\": 12}"));
         assert_ne!(printer.shape(b"a1b"), printer.shape(b"ab"));
+        assert_eq!(small(u64::from_le_bytes(*b"@AZ[az\xc1{")), u64::from_le_bytes(*b"@az[az\xc1{"));
+        assert_eq!(digits(u64::from_le_bytes(*b"/:a\xb0\xb9\x10 Z")), 0);
+        assert_eq!(digits(u64::from_le_bytes(*b"09/:59a5")).count_ones(), 5);
     }
 }

@@ -7,6 +7,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::codec::{Codec, Columns, One, Own, Text};
 use crate::finder::Finder;
+use crate::keys::{Entry, GOALS, Kinds, Narrow, Rule};
 use crate::memory;
 use crate::notes::{Notes, Role, SLOTS_MAX, Table as NoteTable};
 use crate::numbers;
@@ -14,7 +15,7 @@ use crate::places::Step;
 use crate::reader;
 use crate::rewrite::{Column, Failure, Projection, plan};
 use crate::rows;
-use crate::table::{Entry, GOALS, Kinds, Limits, Narrow, Rule, Table};
+use crate::table::{Limits, Table};
 
 type Bytes<'py> = Option<Bound<'py, PyBytes>>;
 type Str<'py> = Option<Bound<'py, PyString>>;

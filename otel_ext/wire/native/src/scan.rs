@@ -11,14 +11,14 @@
 
 use std::collections::HashMap;
 
+use crate::candidates::Scratch;
 use crate::codec::{Codec, Columns};
 use crate::doubles::{self, Call};
-use crate::evaluate::Scratch;
 use crate::groups::{self, Summary};
+use crate::keys::{Goal, RuleSet};
 use crate::names::{Names, Seeded};
 use crate::reader::{Cursor, FIXED32, FIXED64, LEN, Result, VARINT};
 use crate::rows::{self, Span, Step, TOOL};
-use crate::table::{Goal, RuleSet};
 use crate::value::Values;
 
 const fn len(number: u32) -> u32 {

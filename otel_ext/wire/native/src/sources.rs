@@ -2,20 +2,21 @@
 
 use memchr::memchr;
 
+use crate::candidates::Source;
 use crate::codec::{Codec, Columns};
-use crate::evaluate::Source;
 use crate::flat::{self, Part};
+use crate::keys::Goal;
 use crate::messages::Messages;
 use crate::names::{Names, hash};
 use crate::rows::{self, AGENT, ANSWER_BYTES, EMBEDDING, LLM, REQUEST_BYTES, Span, pack_answer, pack_request};
 use crate::scan::Scanner;
 use crate::skim::Json;
 use crate::structured::put_json;
-use crate::table::Goal;
 use crate::unescape::unescape;
 use crate::value::{Member, Value};
 
 const REFUSAL_BYTES_MAX: usize = 256;
+const GUARDED_BYTES_MIN: usize = 512; // what is shorter is read as fast as it is searched
 
 /// All `pieces` together; one alone is not copied.
 fn join<'p>(pieces: impl Iterator<Item = &'p [u8]>, buffer: &'p mut Vec<u8>) -> &'p [u8] {
@@ -292,7 +293,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn read_input<'j>(&mut self, json: &'j [u8], messages: &mut Messages<'j>, left: &mut usize) -> bool {
-        if !self.codec.answered.iter().any(|finder| finder.find(json).is_some()) {
+        if json.len() >= GUARDED_BYTES_MIN && !self.codec.answered.iter().any(|finder| finder.find(json).is_some()) {
             return false;
         }
         messages.read(json, false);
