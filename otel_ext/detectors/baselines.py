@@ -70,12 +70,12 @@ class _Past:
 
     def learn(self, values: Values, tools: Iterable[int]) -> None:
         weight = max(WEIGHT, 1 / (self.runs + 1))
+        mean, variance = self.mean, self.variance
         for measure, value in enumerate(values):
-            if value < 0:
-                continue
-            off = value - self.mean[measure]
-            self.mean[measure] += weight * off
-            self.variance[measure] = (1 - weight) * (self.variance[measure] + weight * off * off)
+            if value >= 0:
+                off = value - mean[measure]
+                mean[measure] += weight * off
+                variance[measure] = (1 - weight) * (variance[measure] + weight * off * off)
         self._remember(values)
         self.runs += 1
         self._count(tools)

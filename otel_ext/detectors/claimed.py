@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,12 +18,12 @@ from otel_ext.wire.steps import HANDOFF
 
 AGENTS_MAX: Final = 2_000  # whose tools are remembered; the one learned first goes first
 _ANSWERS: Final = (*OUTPUT_TOOLS, *OUTPUT_PREFIXES)  # what an answer is handed over with does nothing else
-TOOLS_MAX: Final = 256  # state-changing tools of one agent
+TOOLS_MAX: Final = 256  # of one agent
 
 
 @dataclass(slots=True)
 class KnownTools:
-    """Tools that change something, by the agent that called them in earlier runs; bounded, in agents and in tools of one."""
+    """Tools by the agent that called them in earlier runs, and which of them change something; bounded, in agents and in tools of one."""
 
     name: Callable[[int], str]
     forgotten: int = 0
@@ -39,20 +40,20 @@ class KnownTools:
             known = self._acting[tool] = effect(self.name(tool)) is not None
         return known
 
-    def learn(self, agent: Key, tools: Iterable[int]) -> None:
+    def learn(self, agent: Key, tools: Set[int]) -> None:
         """*agent* called *tools*."""
-        acting = self.acting(tools)
-        if not acting:
-            return
-        known = self._agents.setdefault(agent, set())
-        if len(self._agents) > AGENTS_MAX:
-            del self._agents[next(iter(self._agents))]
-            self.forgotten += 1
-        known.update(acting[: max(0, TOOLS_MAX - len(known))])
+        known = self._agents.get(agent)
+        if known is None:
+            known = self._agents[agent] = set()
+            if len(self._agents) > AGENTS_MAX:
+                del self._agents[next(iter(self._agents))]
+                self.forgotten += 1
+        if not tools <= known:
+            known.update(itertools.islice(tools - known, max(0, TOOLS_MAX - len(known))))
 
     def of(self, agent: Key) -> frozenset[int]:
-        """What was learned of *agent*."""
-        return frozenset(self._agents.get(agent, ()))
+        """What *agent* called before and changes something."""
+        return frozenset(self.acting(self._agents.get(agent, ())))
 
 
 @dataclass(frozen=True, slots=True)
