@@ -138,7 +138,8 @@ def test_what_the_application_set_stays_as_it_is_in_tempo(both: Rig) -> None:
     """A key that we would add, but the application has set, is neither overwritten nor doubled."""
     app = App()
     own = {"langfuse__trace_url": "https://mine/1", "langfuse__model": "mine", "otel_ext__severity": "mine", "mcp__tool": "mine"}
-    with (
+    agent = app.agent(**own, otel_ext__findings=["mine"], otel_ext__expected_tools=["never"])
+    with agent as root, app.chat("found", **own), app.tool(**own):
         app.agent(**own, otel_ext__findings=["mine"], otel_ext__expected_tools=["never"]) as root,
         app.chat("found", **own),
         app.tool(**own),
