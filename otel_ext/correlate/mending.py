@@ -41,11 +41,17 @@ _PREFIX: Final = re.compile(r"^langfuse[-_]?")
 
 _ATTRIBUTES: Final = tag(fields.Span.ATTRIBUTES)
 _EVENTS: Final = tag(fields.Span.EVENTS)
-_STATUS: Final = tag(fields.Span.STATUS)
 _EVENT_NAME: Final = tag(fields.Event.NAME)
 _EVENT_ATTRIBUTES: Final = tag(fields.Event.ATTRIBUTES)
-_CODE: Final = tag(fields.Status.CODE, 0)
-_STATUS_ERROR: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is known of rows: `marked` have level and message from findings, `tops` (bool a row) are topmost, `failed` are errors."""
+
+    marked: Collection[int]
+    tops: np.ndarray
+    failed: np.ndarray
 
 
 @dataclass(slots=True)
@@ -79,23 +85,20 @@ class Mender:
         self.counts: dict[str, int] = {}
         self._span_bytes_max = span_bytes_max
 
-    def mend(self, payload: bytes, looks: np.ndarray, cuts: bytes, marked: Collection[int], tops: np.ndarray) -> Mended:
-        """Rows with a bit in *looks*; *cuts* are those that are there already. Rows in *marked* have level and message from findings.
-
-        *tops* (bool a row) are the topmost spans.
-        """
+    def mend(self, payload: bytes, looks: np.ndarray, cuts: bytes, rows: Rows) -> Mended:
+        """The rows with a bit in *looks*; *cuts* are those that are there already."""
         known = {(start, end) for start, end in np.frombuffer(cuts, "<u4").reshape(-1, 2).tolist()}
         ranges, fragments = set(known), {}
         for row, piece in spans_of(payload):
             if looks[row]:
-                span = self._span(payload, piece, int(looks[row]), known, row in marked)
-                if not tops[row]:
+                span = self._span(payload, piece, int(looks[row]), known, tell=row not in rows.marked, failed=bool(rows.failed[row]))
+                if not rows.tops[row]:
                     self._below_a_root(span)
                 ranges |= span.cut.keys()
                 fragments[row] = b"".join(attribute(key, value) for key, value in span.put.items())
         return Mended(np.array(sorted(ranges), "<u4").tobytes(), fragments)
 
-    def _span(self, payload: bytes, piece: Piece, look: int, known: Collection[tuple[int, int]], marked: bool) -> _Span:
+    def _span(self, payload: bytes, piece: Piece, look: int, known: Collection[tuple[int, int]], *, tell: bool, failed: bool) -> _Span:
         values = Values(payload, _DEPTH_MAX)
         parts = list(pieces(payload, piece.start, piece.end))
         pairs = [(*values.pair(part.start, part.end), part) for part in parts if part.tag == _ATTRIBUTES]
@@ -105,8 +108,8 @@ class Mender:
             self._flatten(span, values)
         if look & notes.ODD:
             self._set_right(span, values)
-        if look & notes.RAISED and not marked:
-            self._tell(span, values, parts)
+        if look & notes.RAISED and tell:
+            self._tell(span, values, parts, failed=failed)
         if look & notes.LARGE:
             self._shorten(span, values)
         return span
@@ -187,22 +190,15 @@ class Mender:
 
     # -- exceptions
 
-    def _tell(self, span: _Span, values: Values, parts: list[Piece]) -> None:
+    def _tell(self, span: _Span, values: Values, parts: list[Piece], *, failed: bool) -> None:
         """Events are never shown: the last exception becomes the status message."""
         said = [text for part in parts if part.tag == _EVENTS and (text := _exception(values, part))]
         if not said:
             return
         self._count("exception")
         span.put[semconv.OBSERVATION_STATUS] = said[-1][:MESSAGE_CHARS_MAX]
-        codes = [
-            code.number
-            for part in parts
-            if part.tag == _STATUS
-            for code in pieces(values.payload, part.start, part.end)
-            if code.tag == _CODE
-        ]
-        if _STATUS_ERROR not in codes and not any(key == semconv.OBSERVATION_LEVEL for key, _, _ in span.pairs):
-            span.put.setdefault(semconv.OBSERVATION_LEVEL, "WARNING")
+        if not failed and not any(key == semconv.OBSERVATION_LEVEL for key, _, _ in span.pairs):
+            span.put[semconv.OBSERVATION_LEVEL] = "WARNING"
 
     # -- size
 

@@ -14,7 +14,7 @@ import numpy as np
 from otel_ext import semconv
 from otel_ext.correlate import urls
 from otel_ext.correlate.links import InLangfuse, NameFragments, bit, taken
-from otel_ext.correlate.mending import LEVELS, Mended, Mender, normal_environment
+from otel_ext.correlate.mending import LEVELS, Mended, Mender, Rows, normal_environment
 from otel_ext.correlate.tree import Branch
 from otel_ext.dialects import Mark
 from otel_ext.model import StepKind
@@ -158,7 +158,7 @@ class Observations:
         # a second root would rename the trace, and put its own input and output in the place of the first one's
         looks = noted.looks | (keep & ~branch.top & (flags & _SAYS_ROOT != 0)) * notes.ODD
         if looks.any():
-            mended = self._mender.mend(payload, looks, noted.cuts, marked, branch.top)
+            mended = self._mender.mend(payload, looks, noted.cuts, Rows(marked, branch.top, flags & _ERROR != 0))
             columns.append(_mended_column(len(spans), mended))
             cuts = mended.cuts
         return Projected(columns, cuts)

@@ -252,7 +252,9 @@ def test_exceptions_in_events_become_the_status_message(make: Any) -> None:
 def test_a_tool_whose_answer_is_an_error_is_one(make: Any) -> None:
     """Where the span says nothing of it (hermes-agent#81731)."""
     result = {"gen_ai.tool.call.result": '{"isError": true, "content": []}'}
-    assert sent(make(), span(1, 0, {**TOOL, **result}))[1]["langfuse.observation.level"] == "ERROR"
+    raised = encode.event("exception", NS, {"exception.message": "m"})
+    found = sent(make(), span(1, 0, {**TOOL, **result}), span(2, 0, {**TOOL, **result}, extra=[raised]))
+    assert {each["langfuse.observation.level"] for each in found.values()} == {"ERROR"}
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,16 @@ async def test_spans_are_not_passed_on(make_stand: MakeStand) -> None:
     assert stand.upstream.seen == []
 
 
+@pytest.mark.parametrize("path", ["/api/public/otel/v1/traces/", "/api/public/otel/v1/%74races", "/api/public/otel//v1/traces//"])
+async def test_no_spelling_of_the_spans_path_goes_past_us(make_stand: MakeStand, path: str) -> None:
+    """They are taken here, or refused here: what the server got directly would not have been masked."""
+    stand = await make_stand()
+    headers = {"Content-Type": "application/x-protobuf"}
+    async with stand.ask("POST", path, data=protobuf_body(request_of(1)), headers=headers) as answer:
+        assert answer.status in (200, 404)
+    assert stand.upstream.seen == []
+
+
 @pytest.mark.parametrize("header", ["", "Basic", "Basic !!", "Basic cGs=", "Basic Og==", "Bearer pk", "Basic /w=="])
 async def test_an_authorization_that_is_no_key_pair_is_none(make_stand: MakeStand, header: str) -> None:
     """The spans are taken, and go where spans without keys go."""
