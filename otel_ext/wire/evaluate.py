@@ -52,9 +52,10 @@ class Evaluation:
 
     def attribute(self, key: bytes, value: Value) -> None:
         """Notes an attribute, where the table knows its key."""
-        for entry in self._tables.entries.get(key, ()):
+        entries = self._tables.entries.get(key, ())
+        for entry in entries:
             self._note(entry, value, event=False)
-        if value.member == reader.STRING:
+        if not entries and value.member == reader.STRING:
             self._flat(key, value)
 
     def event(self, name: bytes, pairs: list[tuple[bytes, Value]]) -> None:

@@ -235,7 +235,7 @@ class Field(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One attribute key of a dialect. Exact match, but for FLAT_* where `name` is a prefix.
+    """One attribute key of a dialect. Exact match, but for FLAT_* where `name` is a prefix of keys that are in no other entry.
 
     `kinds` limits the entry to spans whose kind, once all keys are read, is one of these; empty means any. (A KIND knows no kinds.)
     `scope` limits it to spans whose scope name starts so.

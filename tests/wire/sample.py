@@ -100,6 +100,7 @@ KEYS = (
     Key("content", Field.ARGUMENTS, 2, event="gen_ai.tool.message", kinds=(TOOL,)),
     Key("finish_reason", Field.FINISH, values={"max_tokens": 1}, event="gen_ai.choice"),
     Key("gen_ai.completion.", Field.FLAT_OUTPUT, 4),
+    Key("llm.tools.9.name", Field.TOOL, 9),
 )
 RULES = (
     NameRule("execute_tool ", TOOL, Field.TOOL),

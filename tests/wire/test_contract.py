@@ -22,7 +22,7 @@ from otel_ext.wire.table import (
     StepFlag,
 )
 from tests.wire.build import AGENT, CALL, CHAT, TOOL, event, request, scopes, span
-from tests.wire.sample import codecs
+from tests.wire.sample import KEYS, codecs
 
 both = pytest.mark.parametrize("codec", codecs(), ids=lambda codec: type(codec).__name__)
 
@@ -464,3 +464,11 @@ def test_calls_of_the_provider_and_answers_beside_their_blocks(codec) -> None:
     scan = codec.scan(request(chat(**messages)))
     assert scan.requests["call_id"].tolist() == [hashed(b"c1")]
     assert (scan.answers["call_id"].tolist(), scan.answers["refused"].tolist()) == ([hashed(b"c0")], [1])
+
+
+@both
+def test_a_key_with_an_entry_of_its_own_is_no_flat_one(codec) -> None:
+    """What a table says of one key is all that it says of it."""
+    assert "llm.tools.9.name" in {key.name for key in KEYS}
+    scan = codec.scan(request(chat(**{"llm.tools.9.name": "search", "llm.tools.8.name": "lookup"})))
+    assert (len(scan.declared), codec.name(scan.spans["tool"][0])) == (1, "search")

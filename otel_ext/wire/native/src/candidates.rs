@@ -59,7 +59,7 @@ impl Scratch<'_> {
     pub fn attribute(&mut self, table: &Table, payload: &[u8], scope: &[u8], key: &[u8], value: Value) {
         let (first, entries) = table.find(key);
         self.note(first, entries, payload, scope, value);
-        if value.member == Member::String {
+        if entries.is_empty() && value.member == Member::String {
             self.flat(table, key, value);
         }
     }
