@@ -140,10 +140,6 @@ def test_what_the_application_set_stays_as_it_is_in_tempo(both: Rig) -> None:
     own = {"langfuse__trace_url": "https://mine/1", "langfuse__model": "mine", "otel_ext__severity": "mine", "mcp__tool": "mine"}
     agent = app.agent(**own, otel_ext__findings=["mine"], otel_ext__expected_tools=["never"])
     with agent as root, app.chat("found", **own), app.tool(**own):
-        app.agent(**own, otel_ext__findings=["mine"], otel_ext__expected_tools=["never"]) as root,
-        app.chat("found", **own),
-        app.tool(**own),
-    ):
         pass
     send(both, app.finished)
     trace_id = format(root.get_span_context().trace_id, "032x")
