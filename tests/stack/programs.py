@@ -126,7 +126,7 @@ def derived(module: Module, program: Program) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"{module.path} {module.version} {module.sums[0]}", f"{module.path} {module.version}/go.mod {module.sums[1]}"]
     (folder / "go.sum").write_text("\n".join(lines) + "\n")
-    (folder / "go.mod").write_text(f"module example.invalid/stack/{program.name}\n\nrequire {module.path} {module.version}\n")
+    (folder / "go.mod").write_text(f"module example.invalid/stack/{program.name}\n")
     download = go(folder, "mod", "download", "-json", f"{module.path}@{module.version}")
     got = json.loads(download)
     theirs = [line for line in Path(got["GoMod"]).read_text().splitlines() if "=> ./" not in line]

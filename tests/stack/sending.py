@@ -127,7 +127,7 @@ def _checkout(tracer: trace.Tracer) -> tuple[str, set[str]]:
 
 
 def stored(limit: int) -> Iterator[tuple[str, set[str], bytes]]:
-    """The first *limit* stored traces, moved to the last minutes: trace id, span ids, OTLP/JSON."""
+    """The first *limit* stored traces, moved to the last minutes under new ids: trace id, span ids, OTLP/JSON."""
     if not DATA.exists():
         return
     with gzip.open(DATA, "rt") as lines:
@@ -135,10 +135,12 @@ def stored(limit: int) -> Iterator[tuple[str, set[str], bytes]]:
             request = json.loads(line)
             spans = [span for resource in request["resourceSpans"] for scope in resource["scopeSpans"] for span in scope["spans"]]
             late_ns = time.time_ns() - 30 * S - max(int(span["endTimeUnixNano"]) for span in spans)
+            trace_id = secrets.token_hex(16)
             for span in spans:
+                span["traceId"] = trace_id
                 for key in ("startTimeUnixNano", "endTimeUnixNano"):
                     span[key] = str(int(span[key]) + late_ns)
-            yield spans[0]["traceId"], {span["spanId"] for span in spans}, json.dumps(request).encode()
+            yield trace_id, {span["spanId"] for span in spans}, json.dumps(request).encode()
 
 
 def send_stored(door: Door, sent: Sent, limit: int, first: int = 0) -> None:

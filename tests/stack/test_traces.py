@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from otel_ext import semconv
+from otel_ext import samples, semconv
 from tests.stack.conftest import Stack
-from tests.stack.kit import GRAFANA, LANGFUSE_PROJECT, get, need, until, value_of
-from tests.stack.sending import DATA, S, Sent, send_agents, send_stored, send_with_sdk
+from tests.stack.kit import GRAFANA, LANGFUSE_PROJECT, Collector, get, need, until, value_of
+from tests.stack.sending import DATA, S, Sent, ids_of, post, send_agents, send_stored, send_with_sdk
 
 DOORS = ("alloy", "collector")
 STORED = 150  # traces through each door
+TEMPO_TEXT_MAX = 65_536  # max_attribute_bytes of tempo.yaml
 
 # Verbatim from the documentation; and the same promise, evaluated here over all spans of a trace.
 LINKED_TOOLS = '{ .langfuse.trace_id != "" && .mcp.tool != "" }'
@@ -26,8 +30,33 @@ CRITICAL = '{ span.otel_ext.severity = "critical" }'
 Spans = list[Span]
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What the programs of the stack say that they took and sent, in spans."""
+
+    accepted: float
+    sent: float
+    tempo: float
+    collector: float
+
+    @classmethod
+    def of(cls, stack: Stack) -> Counts:
+        accepted = stack.sidecar.value("otelcol_receiver_accepted_spans_total")
+        sent = stack.sidecar.value("otelcol_exporter_sent_spans_total", exporter="tempo")
+        gate = stack.doors.get("collector")
+        collector = value_of(gate.telemetry, "otelcol_exporter_sent_spans_total") if isinstance(gate, Collector) else 0.0
+        return cls(accepted, sent, stack.tempo.received(), collector)
+
+
 @pytest.fixture(scope="module")
-def sent(stack: Stack) -> dict[str, Sent]:
+def before(stack: Stack) -> Counts:
+    """Other tests have used this stack."""
+    until(lambda: stack.sidecar.is_delivered, "what others sent to be delivered")
+    return Counts.of(stack)
+
+
+@pytest.fixture(scope="module")
+def sent(stack: Stack, before: Counts) -> dict[str, Sent]:
     """By door, all that it took; it has arrived."""
     by_door: dict[str, Sent] = {}
     for number, (name, door) in enumerate(stack.doors.items()):
@@ -36,7 +65,7 @@ def sent(stack: Stack) -> dict[str, Sent]:
         send_with_sdk(door, by_door[name])
         send_stored(door, by_door[name], limit=(number + 1) * STORED, first=number * STORED)
     expected = sum(len(ids) for each in by_door.values() for ids in each.spans.values())
-    until(lambda: stack.sidecar.value("otelcol_receiver_accepted_spans_total") >= expected, "all spans to reach the sidecar")
+    until(lambda: Counts.of(stack).accepted - before.accepted >= expected, "all spans to reach the sidecar")
     until(lambda: stack.sidecar.is_delivered, "the sidecar to deliver")
     return by_door
 
@@ -70,10 +99,10 @@ def test_every_trace_is_in_tempo_once(door: str, stack: Stack, sent: dict[str, S
         assert sorted(arrived) == sorted(span_ids), trace_id
 
 
-def test_nothing_was_sent_twice(stack: Stack, sent: dict[str, Sent], in_tempo: dict[str, Spans]) -> None:
+def test_nothing_was_sent_twice(stack: Stack, before: Counts, in_tempo: dict[str, Spans]) -> None:
     """Tempo shows a span once however often it came; so what its receivers took is compared with what it stores."""
-    stored = sum(len(spans) for spans in in_tempo.values())
-    assert stack.tempo.received() == stored == stack.sidecar.value("otelcol_exporter_sent_spans_total", exporter="tempo")
+    stored, after = sum(len(spans) for spans in in_tempo.values()), Counts.of(stack)
+    assert after.tempo - before.tempo == stored == after.sent - before.sent
     assert stack.sidecar.value("otelcol_exporter_send_failed_spans_total") == 0
 
 
@@ -139,7 +168,8 @@ def test_a_query_finds_exactly_the_right_traces(
 ) -> None:
     """Those runs that were made for it, none of the others, and of all traces those whose spans say so."""
     right = {trace_id for trace_id, spans in in_tempo.items() if promise(spans)}
-    assert until(lambda: stack.tempo.search(query) >= right and stack.tempo.search(query), query) == right
+    until(lambda: stack.tempo.search(query) >= right, query)
+    assert stack.tempo.search(query) & in_tempo.keys() == right  # others have used this Tempo
     for each in sent.values():
         assert each.traces(*found) <= right
         assert not each.traces(*silent) & right
@@ -156,7 +186,8 @@ def test_the_collectors_own_names_are_on_our_page(stack: Stack, sent: dict[str, 
     """A dashboard of the Collector's receivers and exporters shows us too."""
     need("collector")
     collector = stack.doors["collector"]
-    theirs = {name for name in metric_names(collector.telemetry) if name.startswith(("otelcol_receiver_", "otelcol_exporter_"))}  # type: ignore[attr-defined]
+    assert isinstance(collector, Collector)
+    theirs = {name for name in metric_names(collector.telemetry) if name.startswith(("otelcol_receiver_", "otelcol_exporter_"))}
     ours = {name for name in metric_names(f"{stack.sidecar.admin}/metrics") if name.startswith("otelcol_")}
     assert ours
     assert ours <= theirs | {"otelcol_exporter_send_failed_spans_total", "otelcol_receiver_refused_spans_total"}
@@ -169,9 +200,26 @@ def metric_names(url: str) -> set[str]:
     return {line.split("{")[0].split(" ")[0] for line in body.decode().splitlines() if line and not line.startswith("#")}
 
 
-def test_what_the_doors_took_the_sidecar_took(stack: Stack, sent: dict[str, Sent]) -> None:
+def test_what_the_doors_took_the_sidecar_took(stack: Stack, before: Counts, sent: dict[str, Sent]) -> None:
     """Counted by both sides."""
     need("collector")
-    collector = stack.doors["collector"]
-    given = value_of(collector.telemetry, "otelcol_exporter_sent_spans_total")  # type: ignore[attr-defined]
-    assert given == sum(map(len, sent["collector"].spans.values()))
+    after = Counts.of(stack)
+    assert after.collector - before.collector == sum(map(len, sent["collector"].spans.values()))
+    assert after.accepted - before.accepted == sum(len(ids) for each in sent.values() for ids in each.spans.values())
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_prompt_of_ten_megabytes_passes(door: str, stack: Stack, in_tempo: dict[str, Spans]) -> None:
+    """Through every limit on the way, whole to Langfuse; Tempo keeps the span and cuts the text, as its file says."""
+    need(door)
+    agent = samples.Agent(secrets.token_bytes(16), "reader", time.time_ns() - 30 * S)
+    agent.ask("x" * 10_000_000)
+    agent.chat("That was long.")
+    body = agent.end()
+    ((trace_id, span_ids),) = ids_of(body).items()
+    post(stack.doors[door], body)
+    spans = until(lambda: stack.tempo.spans(trace_id), "the trace in Tempo")
+    assert {span.span_id.hex() for span in spans} == span_ids
+    assert max(len(str(value(span, "gen_ai.input.messages") or "")) for span in spans) == TEMPO_TEXT_MAX
+    prompts = until(lambda: [span.attributes for (trace, _), span in list(stack.langfuse.spans.items()) if trace == trace_id], "Langfuse")
+    assert max(len(str(attributes.get("gen_ai.input.messages", ""))) for attributes in prompts) > 10_000_000
