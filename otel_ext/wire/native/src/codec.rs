@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use memchr::memmem::Finder;
 
 use crate::candidates::Scratch;
+use crate::keys::RuleSet;
 use crate::markers::Markers;
 use crate::messages::GUARDS;
 use crate::names::{Names, Seeded};
@@ -27,6 +28,7 @@ pub struct Codec {
     pub answered: [Finder<'static>; GUARDS.len()], // one of them is in every answer
     pub enveloped: [Finder<'static>; 2],           // one of them is in every envelope that tells something
     names: Mutex<Names>,
+    last_scope: Mutex<(Vec<u8>, RuleSet)>, // of a span in memory, with its name rules: the spans of a scope mostly come in a row
     seed: Seeded,
 }
 
@@ -56,7 +58,9 @@ impl Codec {
     pub fn new(table: Table, limits: Limits, [markers, no_tool]: [Vec<Vec<u8>>; 2], claims: &[Vec<u8>]) -> Self {
         let names = Mutex::new(Names::new(limits.names_max, limits.name_bytes_max));
         let enveloped = [b"tool_call_id".as_slice(), br#"rror""#].map(Finder::new);
+        let last_scope = Mutex::new((Vec::new(), table.rules_of(b"")));
         Self {
+            last_scope,
             table,
             limits,
             markers: Markers::new(markers),
@@ -109,6 +113,14 @@ impl Codec {
         }
     }
 
+    fn rules_of(&self, scope: &[u8]) -> RuleSet {
+        let mut last = self.last_scope.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != scope {
+            *last = (scope.to_vec(), self.table.rules_of(scope));
+        }
+        last.1
+    }
+
     /// One span that is still in memory, with the step that it is: its attributes are ranges of `payload`, keys and values. None for no step.
     ///
     /// No columns of spans, steps and groups, for which nobody asks: what one span asked for and was answered alone.
@@ -119,6 +131,7 @@ impl Codec {
         let names = &mut self.names();
         let mut scanner = self.scanner(payload, names, true);
         (scanner.scope, scanner.service, scanner.alone) = (own.scope, own.service, true);
+        scanner.rules = Some((own.scope, self.rules_of(own.scope)));
         for Attribute { event, key, value } in attributes {
             let key = payload.get(key.clone()).unwrap_or_default();
             match event {
