@@ -145,7 +145,7 @@ class Observations:
         keep, flags, kind = branch.keep.view(np.bool_), spans["flags"], spans["kind"]
         models = _MODELS[kind]
         spends = models & ((spans["input_tokens"] >= 0) | (spans["output_tokens"] >= 0))
-        noted = self.notes.take(payload, _bits(keep, spends, models, branch), _ranges(spans) if ranges else [])
+        noted = self.notes.take(payload, _bits(keep, spends, _WRAPPERS[kind], branch), _ranges(spans) if ranges else [])
         columns: list[Column] = [
             RaggedColumn(noted.offsets, noted.data),
             self._model(spans, models & keep & (flags & _TAKEN_MODEL == 0)),
@@ -204,9 +204,9 @@ class Observations:
         return self._environments[resource]
 
 
-def _bits(keep: np.ndarray, spends: np.ndarray, models: np.ndarray, branch: Branch) -> bytes:
+def _bits(keep: np.ndarray, spends: np.ndarray, wraps: np.ndarray, branch: Branch) -> bytes:
     names = branch.top & (branch.parents == 0)
-    bits = keep * notes.KEEP + spends * notes.SPENDS + ~models * notes.WRAPS + names * notes.NAMES
+    bits = keep * notes.KEEP + spends * notes.SPENDS + wraps * notes.WRAPS + names * notes.NAMES
     packed: bytes = bits.astype("u1").tobytes()
     return packed
 
@@ -273,6 +273,9 @@ _NANO_DOLLARS_MAX: Final = 1e18
 _STATUS_ERROR: Final = 2
 _MODELS: Final = np.zeros(256, np.bool_)
 _MODELS[[StepKind.LLM, StepKind.EMBEDDING]] = True
+# A reranker, an evaluator or a guardrail may well have used what it says by itself.
+_WRAPPERS: Final = np.zeros(256, np.bool_)
+_WRAPPERS[[StepKind.AGENT, StepKind.CHAIN, StepKind.TOOL, StepKind.HANDOFF, StepKind.MCP, StepKind.OTHER]] = True
 _ERROR: Final = np.uint32(Flag.ERROR)
 _TAKEN_TYPE: Final = taken(Mark.OBSERVATION_TYPE)
 _TAKEN_ROOT: Final = taken(Mark.IS_APP_ROOT)

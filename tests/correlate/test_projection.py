@@ -141,6 +141,13 @@ def test_wrappers_do_not_carry_their_childrens_tokens(make: Any, wrapper: Attrib
     assert json.loads(found[2]["langfuse.observation.usage_details"]) == {"input": 70}
 
 
+def test_a_reranker_keeps_its_own_tokens(make: Any) -> None:
+    """It is no wrapper: it used them itself."""
+    own = span(1, 0, {"openinference.span.kind": "RERANKER", "llm.token_count.prompt": 70})
+    found = sent(make(), span(2, 0, {**CHAT, "gen_ai.usage.input_tokens": 70}), own)
+    assert "langfuse.observation.usage_details" not in found[1]
+
+
 def test_a_wrapper_alone_keeps_its_tokens(make: Any) -> None:
     """Where no call below it says what was used, the wrapper is the only one that does; a call in an earlier batch counts."""
     pipeline = make()
