@@ -152,6 +152,13 @@ def test_an_answer_is_enough_where_tool_spans_are_invisible() -> None:
     assert requested(run(requests=[asked("calculate", answered=True)])) == []
 
 
+def test_a_request_without_an_id_proves_nothing_where_tool_spans_are_invisible() -> None:
+    """No answer can be told to be its own. Where other calls have spans, it is reported."""
+    model = RequestedNotExecuted(lambda number: NAMES[number])
+    assert not list(model.judge(run(requests=[asked("lookup", call_id=-1)], models=[chat(20)])))
+    assert list(model.judge(run(call("search"), requests=[asked("lookup", call_id=-1)], models=[chat(20)])))
+
+
 def test_a_withheld_call_is_reported() -> None:
     """A tool span with arguments, but neither result nor error, does not show that the tool ran."""
     hollow = call("calculate", flags=StepFlag.HAS_ARGUMENTS)

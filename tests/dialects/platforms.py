@@ -102,6 +102,27 @@ CASES = [
     ),
     Case(
         "mastra",
+        "model_generation gpt-4o",
+        {"mastra.span.type": "model_generation", "gen_ai.operation.name": "model_generation"},
+        {"kind": CHAIN},
+        scope="@mastra/otel-exporter",
+    ),
+    Case(
+        "mastra",
+        "chat gpt-4o within a generation",
+        {"mastra.span.type": "model_inference", "gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 7},
+        {"kind": LLM, "input_tokens": 7},
+        scope="@mastra/otel-exporter",
+    ),
+    Case(
+        "mastra",
+        "chat gpt-4o without inferences",
+        {"mastra.span.type": "model_generation", "gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 7},
+        {"kind": LLM, "input_tokens": 7},
+        scope="@mastra/otel-exporter",
+    ),
+    Case(
+        "mastra",
         "step",
         {"mastra.span.type": "model_step", "gen_ai.operation.name": "chat"},
         {"kind": CHAIN},
