@@ -50,7 +50,6 @@ _log = logging.getLogger(__name__)
 
 
 _OPAQUE: Final = np.dtype((np.void, SPAN.itemsize))
-_SERVER: Final = np.uint32(Flag.SERVER)
 _TOKEN_TYPES: Final = ("input", "output", "cached", "reasoning")
 _TOKEN_COLUMNS: Final = tuple(f"{kind}_tokens" for kind in _TOKEN_TYPES)
 
@@ -182,9 +181,8 @@ class Metrics:
         traces = Traces(ids, index, np.repeat([time_s for *_, time_s in batches], lengths))
         kinds = np.ascontiguousarray(spans["kind"])
         self._fold_models(spans, np.flatnonzero((kinds == StepKind.LLM) | (kinds == StepKind.EMBEDDING)), traces)
-        # Of a call by MCP only the side that was called: it knows how the call went, and there may be several callers' spans of one call.
-        served = (kinds == StepKind.MCP) & (spans["flags"] & _SERVER != 0)
-        self._fold_tools(spans, np.flatnonzero((kinds == StepKind.TOOL) | served), traces)
+        # A call by MCP has spans of its caller and of the server: who feeds rows leaves out what was told of before.
+        self._fold_tools(spans, np.flatnonzero((kinds == StepKind.TOOL) | ((kinds == StepKind.MCP) & (spans["tool"] != 0))), traces)
         if self._costs:
             self._costs.close(batches[-1][2])
 

@@ -51,6 +51,6 @@ def brute_force(spans: np.ndarray) -> Samples:
             for kind in ("input", "output", "cached", "reasoning"):
                 if row[f"{kind}_tokens"] >= 0:
                     found["llm_tokens_used_total", tuple(sorted({**labels, "token_type": kind}.items()))] += int(row[f"{kind}_tokens"])
-        elif row["kind"] == StepKind.TOOL:
+        elif row["kind"] == StepKind.TOOL or (row["kind"] == StepKind.MCP and row["tool"]):
             histogram(semconv.TOOL_SECONDS, seconds, tool=shown(name(row["tool"])), status="error" if row["flags"] & Flag.ERROR else "ok")
     return found

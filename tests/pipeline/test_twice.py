@@ -10,6 +10,7 @@ import pytest
 
 from otel_ext.configfile import load
 from otel_ext.dialects import KEYS, RULES
+from otel_ext.exporters.prometheus import Metrics
 from otel_ext.model import StepKind
 from otel_ext.pipeline import Pipeline
 from otel_ext.wire import encode, make_codec
@@ -91,3 +92,23 @@ def test_an_mcp_call_inside_a_tool_is_that_tools() -> None:
         assert counted(requests)[2] == set()
     for requests in ([*three, agent(400)], [b"".join([*three, agent(400)])]):
         assert counted(requests)[2] == {"loop/identical_calls"}
+
+
+def timed(requests: list[bytes]) -> dict[str, float]:
+    """Tool calls in the metrics, by tool."""
+    codec = make_codec(KEYS, RULES)
+    pipeline, metrics = Pipeline(load("", {}), codec), Metrics(100, codec.name)
+    for request in requests:
+        outcome = pipeline.process(request, NS)
+        metrics.observe(outcome.fresh, list(outcome.trace_ids))
+    samples = [sample for family in metrics.collect() for sample in family.samples if sample.name == "mcp_tool_duration_seconds_count"]
+    return {sample.labels["tool"]: sample.value for sample in samples}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_call_by_mcp_is_timed_once(order: tuple[int, ...]) -> None:
+    """Its caller's span and the server's come in requests of their own, from two processes, in any order."""
+    client = span(2, AGENT, "MCP send tools/call search", 100, {"mcp.method.name": "tools/call"}, kind=3)
+    served: dict[str, encode.Value] = {"mcp.method.name": "tools/call", "gen_ai.tool.name": "search"}
+    requests = [client, span(3, 2, "tools/call search", 95, served, kind=2), agent(200)]
+    assert timed([requests[place] for place in order]) == {"search": 1}
