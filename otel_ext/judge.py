@@ -201,6 +201,7 @@ def run_of(trace: Trace, rows: Sequence[Step], agent: Step, service: int, agents
         models=[step for step in inside if step[KIND] == LLM],
         inner=[step for step in inside if step[KIND] == AGENT],
         agents=agents,
+        refusals=sum(request.refused and not request.tool for request in open_requests),
         requests=[request for request in open_requests if request.tool and start <= request.end <= end],
         expected=(trace.expected or {}).get(agent[SPAN], ()),
         tools_visible=visible,

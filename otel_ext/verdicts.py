@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from otel_ext.arrivals import Arrival, Given, Place, Taken, Waiting
-from otel_ext.detectors.base import END, KIND, NAME, SPAN, Hit, Step
+from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step
 from otel_ext.detectors.baselines import Key, Values
 from otel_ext.detectors.runs import Request, Run, names_of, twice
 from otel_ext.judge import STEP_RULES, Judge, runs_of, started, values_of, whole_run
@@ -346,12 +346,26 @@ def _doubled(trace: Trace, added: Added, known: Summary) -> list[Step]:
     """New steps of a call that another step tells of too, new or old: each call is counted once."""
     if not (added.history or added.late or known.flags & GroupFlag.DOUBLED) or not any(step[KIND] in (LLM, MCP) for step in added.fresh):
         return []
-    again = twice(trace.rows())
+    rows = trace.rows()
+    again = twice(rows)
     if not again:
         return []
+    steps = {step[SPAN]: step for step in rows}
     new = {step[SPAN] for step in added.fresh}
-    gone = {outer if inner not in new else inner for inner, outer in again.items()}
+    gone = {_uncounted(steps[inner], steps[outer], new) for inner, outer in again.items()}
     return [step for step in added.fresh if step[SPAN] in gone]
+
+
+def _uncounted(inner: Step, outer: Step, new: set[int]) -> int | None:
+    """Which of two spans of one call is not to be counted: of a model call the one that knows less of tokens, where neither is yet.
+
+    Of calls by MCP the metrics count the side that was called, so that only those within a tool's span are too many.
+    """
+    if inner[KIND] != LLM:
+        return inner[SPAN] if outer[KIND] == TOOL else None
+    if inner[SPAN] in new:
+        return outer[SPAN] if outer[SPAN] in new and inner[B] > outer[B] else inner[SPAN]
+    return outer[SPAN] if inner[B] or not outer[B] else None
 
 
 def _standing(arrival: Arrival, trace: Trace, given: Sequence[Given]) -> list[Given]:

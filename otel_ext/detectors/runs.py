@@ -51,6 +51,7 @@ class Run:
     inner: Sequence[Step] = ()  # agent runs inside this one, and itself
     agents: frozenset[int] = frozenset()  # names of all agents seen in the trace
     requests: Sequence[Request] = ()
+    refusals: int = 0  # refused answers to calls whose requests have no ids, so that they cannot be told apart
     expected: tuple[int, ...] = ()
     said: Sequence[Text] = ()
     earlier: Sequence[Step] = ()  # all calls of the trace up to its end, also those of other runs

@@ -189,12 +189,16 @@ class RequestedNotExecuted:
         if not run.requests and not denied:
             return
         calls = _Calls(run.calls, self.plain)
+        refusals = run.refusals
         reported: set[int] = set()
         for request in sorted(run.requests, key=lambda each: (each.end, each.span, each.call)):
             if request.call in calls.denied or calls.turn_down(self.plain(request.tool)):
                 request = request._replace(answered=True, refused=True)
             elif calls.spend(self.plain(request.tool), request):
                 continue
+            elif request.call < 0 and refusals:
+                refusals -= 1
+                request = request._replace(answered=True, refused=True)
             elif request.answered and not request.refused and request.call in calls.withheld:
                 continue  # its span shows no result, but the model was given one
             if request.tool not in reported and self._is_call(run, request) and (hit := self._judge(run, request)):
