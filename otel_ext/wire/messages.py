@@ -26,7 +26,7 @@ _LISTS: Final = frozenset(
     [b"parts", b"content", b"contents", b"messages", b"choices", b"candidates", b"generations", b"replies", b"blocks"]
 )
 _PARTS: Final = frozenset([b"parts", b"content", b"contents", b"blocks"])
-_CONTENTS: Final = (b"content", b"blocks")
+_CONTENTS: Final = (b"content", b"contents", b"blocks", b"parts")
 _OBJECTS: Final = frozenset([b"message", b"kwargs", b"content", b"data"])
 _CALLS: Final = frozenset([b"function", b"function_call", b"functionCall", b"toolUse", b"tool_call"])
 _ANSWERS: Final = frozenset([b"functionResponse", b"function_response", b"toolResult", b"tool_call_result"])

@@ -459,11 +459,14 @@ def test_calls_of_the_provider_and_answers_beside_their_blocks(codec) -> None:
         {"type": "tool_call", "id": "p", "name": "web", "builtin": True},
         {"type": "tool_call", "id": "c1", "name": "search", "builtin": 1},
     ]
-    told = [{"role": "tool", "additional_kwargs": {"tool_call_id": "c0"}, "blocks": [{"block_type": "text", "text": "denied"}]}]
+    told = [
+        {"role": "tool", "additional_kwargs": {"tool_call_id": "c0"}, "blocks": [{"block_type": "text", "text": "denied"}]},
+        {"role": "tool", "tool_call_id": "c9", "parts": [{"type": "text", "content": "unknown tool"}]},
+    ]
     messages = {"gen_ai.output.messages": json.dumps([{"parts": parts}]), "gen_ai.input.messages": json.dumps(told)}
     scan = codec.scan(request(chat(**messages)))
     assert scan.requests["call_id"].tolist() == [hashed(b"c1")]
-    assert (scan.answers["call_id"].tolist(), scan.answers["refused"].tolist()) == ([hashed(b"c0")], [1])
+    assert (scan.answers["call_id"].tolist(), scan.answers["refused"].tolist()) == ([hashed(b"c0"), hashed(b"c9")], [1, 1])
 
 
 @both

@@ -173,7 +173,7 @@ impl<'a> Messages<'a> {
         if descends && !one.kind.answers() {
             let part = list && matches!(role, Role::Parts | Role::Blocks | Role::Content);
             let end = self.value(skim, at, Where { depth: place.depth + 1, part, call: false })?;
-            if matches!(role, Role::Content | Role::Blocks) {
+            if matches!(role, Role::Content | Role::Blocks | Role::Parts) {
                 one.slots.content = Some(Json { raw: skim.between(at, end), is_string: false });
             }
             (one.known, one.told) = (true, true);
