@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from otel_ext.arrivals import Arrival, Given, Place, Taken, Waiting
-from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step
+from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step, failed
 from otel_ext.detectors.baselines import Key, Values
 from otel_ext.detectors.runs import Request, Run, names_of, twice
 from otel_ext.judge import STEP_RULES, Judge, runs_of, started, values_of, whole_run
@@ -357,12 +357,10 @@ def _doubled(trace: Trace, added: Added, known: Summary) -> list[Step]:
 
 
 def _uncounted(inner: Step, outer: Step, new: set[int]) -> int | None:
-    """Which of two spans of one call is not to be counted: of a model call the one that knows less of tokens, where neither is yet.
-
-    Of calls by MCP the metrics count the side that was called, so that only those within a tool's span are too many.
-    """
+    """Which of two spans of one call is not to be counted: where neither is yet, the one that knows less of tokens, or of a failure."""
     if inner[KIND] != LLM:
-        return inner[SPAN] if outer[KIND] == TOOL else None
+        tells = inner[SPAN] in new and outer[SPAN] in new and outer[KIND] == MCP and failed(inner) and not failed(outer)
+        return outer[SPAN] if tells or inner[SPAN] not in new else inner[SPAN]
     if inner[SPAN] in new:
         return outer[SPAN] if outer[SPAN] in new and inner[B] > outer[B] else inner[SPAN]
     return outer[SPAN] if inner[B] or not outer[B] else None

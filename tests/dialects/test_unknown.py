@@ -70,8 +70,8 @@ def test_a_call_by_mcp_is_timed_once(kind: str) -> None:
         span(1, dict(call), "MCP send tools/call search", kind=3),
         span(2, call | {"gen_ai.tool.name": "search", "error.type": "tool_error"}, "tools/call search", kind=2, parent=1),
     )
-    scan = codec.scan(payload)
-    metrics.observe(scan.spans[scan.step_rows], scan.trace_ids)
-    told = {sample.name: (sample.labels, sample.value) for family in metrics.collect() for sample in family.samples}
-    assert told["mcp_tool_duration_seconds_count"] == ({"tool": "search", "status": "error"}, 1)
-    assert told["mcp_tool_duration_seconds_sum"][1] == 2
+    outcome = Pipeline(Settings(), codec).process(payload, NS)
+    metrics.observe(outcome.fresh, list(outcome.trace_ids))
+    samples = [sample for family in metrics.collect() for sample in family.samples]
+    told = [(sample.labels, sample.value) for sample in samples if sample.name == "mcp_tool_duration_seconds_count"]
+    assert told == [({"tool": "search", "status": "error"}, 1)]
