@@ -178,7 +178,7 @@ PROGRAMS: Final = {
         _packaged("amtool", "amtool"),
         _cached("collector", "0.159.0", from_our_module, 5),
         _cached("tempo", "87c2dc380cec", from_tempo, 6),
-        _cached("alloy", "1.19.0", from_alloy, 25),
+        _cached("alloy", "1.19.0", from_alloy, 30),
     )
 }
 
