@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from otel_ext.detectors.base import Step
 from otel_ext.detectors.runs import Request, Text
@@ -30,7 +30,7 @@ class Arrival:
     """New steps of one trace, sorted, the same packed, and what their model calls asked for, were answered, and said.
 
     `place` gives the span of one of these steps by the low half of its id, and the last one for an id that is not among them. `tools` are
-    state-changing tools that the models were told of.
+    state-changing tools that the models were told of; `cost` is what their calls cost, in dollars, as far as known.
     """
 
     trace_id: bytes
@@ -42,6 +42,24 @@ class Arrival:
     summary: Summary | None = None  # of `steps`, where the caller has it
     said: Sequence[Text] = ()
     tools: frozenset[int] | None = None
+    cost: float = 0.0
+
+
+class Extra(NamedTuple):
+    """What an arrival knows besides its steps: see `Arrival`."""
+
+    tools: frozenset[int] | None = None
+    cost: float = 0.0
+
+    def put(self, trace: Trace) -> None:
+        """Into a trace that was just opened."""
+        if self.tools:
+            trace.tools = self.tools
+        if self.cost:
+            trace.cost = self.cost
+
+
+NOTHING: Final = Extra()
 
 
 class Given(NamedTuple):

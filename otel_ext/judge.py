@@ -13,7 +13,7 @@ from typing import Final
 
 from otel_ext.detectors import call_rules, model_rules, run_rules
 from otel_ext.detectors.base import CALLS, END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, C, Hit, Step, StepRule, alike
-from otel_ext.detectors.baselines import MILLISECONDS, MODELS, OUTPUT, TOKENS, Baselines, Values
+from otel_ext.detectors.baselines import COST, MILLISECONDS, MODELS, OUTPUT, TOKENS, Baselines, Values
 from otel_ext.detectors.claimed import KnownTools
 from otel_ext.detectors.loops import MaxIterations
 from otel_ext.detectors.runs import Run, RunRule, distinct, lossy, turns
@@ -100,12 +100,12 @@ class Judge:
                 hits += [hit for rule in rules if (hit := rule.judge(steps, len(steps) - 1, since))]
         return hits
 
-    def is_clean(self, packed: bytes, agent: Step, service: int, known: Summary) -> bool:
+    def is_clean(self, packed: bytes, agent: Step, service: int, known: Summary, cost: float) -> bool:
         """No run rule has anything to say of the whole run that *packed* are, with no request open: as usual, and calls as expected."""
         key = (agent[NAME], service)
         if self.own:
             return False
-        if not self._is_usual(key, agent, known) or any(not _called(packed, tool) for tool, _, _ in self.past.customary(key)):
+        if not self._is_usual(key, agent, known, cost) or any(not _called(packed, tool) for tool, _, _ in self.past.customary(key)):
             return False
         if self._expected.surely_met(agent[NAME], service, packed):
             return True
@@ -113,7 +113,7 @@ class Judge:
         run = Run(agent=agent[NAME], service=service, span=agent[SPAN], start=started(agent), end=agent[END], error=False, calls=calls)
         return next(self._expected.judge(run), None) is None
 
-    def _is_usual(self, key: tuple[int, int], agent: Step, known: Summary) -> bool:
+    def _is_usual(self, key: tuple[int, int], agent: Step, known: Summary, cost: float) -> bool:
         """No measure is so far from the mean that a rule must look closer."""
         settings = self.settings
         runs, means = self.past.runs(key), self.past.means(key)
@@ -123,6 +123,7 @@ class Judge:
             known.tokens <= settings.token_spike.multiplier * means[TOKENS]
             and agent[B] <= max(settings.latency_spike.multiplier * means[MILLISECONDS], settings.latency_spike.floor // _NS_PER_MS)
             and known.models <= settings.iterations.multiplier * means[MODELS]
+            and cost <= max(settings.cost_spike.floor, settings.cost_spike.multiplier * means[COST])
             and (not agent[C] or agent[C] >= settings.degraded_output.short_share * means[OUTPUT])
         )
 
@@ -196,6 +197,8 @@ def run_of(trace: Trace, rows: Sequence[Step], agent: Step, service: int, agents
         start=start,
         end=end,
         error=bool(agent[FLAGS] & StepFlag.ERROR),
+        # what a trace cost is known, not what a part of it did
+        cost=trace.cost if trace.cost and len(inside) == len(rows) else -1.0,
         output_len=agent[C],
         calls=[step for step in inside if step[KIND] in CALLS],
         models=[step for step in inside if step[KIND] == LLM],
@@ -216,10 +219,10 @@ def run_of(trace: Trace, rows: Sequence[Step], agent: Step, service: int, agents
 
 def values_of(run: Run) -> Values:
     """What the run came to, for its agent's past."""
-    return Values(run.tokens, run.milliseconds, len(run.models), run.output_len or -1)
+    return Values(run.tokens, run.milliseconds, len(run.models), run.output_len or -1, run.cost)
 
 
-def whole_run(packed: bytes, span: int) -> tuple[Values, set[int]]:
+def whole_run(packed: bytes, span: int, cost: float) -> tuple[Values, set[int]]:
     """The same, and the tools it called, of packed steps that are all of the run that *span* ended, each call told of once."""
     tokens = models = milliseconds = output = 0
     tools: set[int] = set()
@@ -231,4 +234,4 @@ def whole_run(packed: bytes, span: int) -> tuple[Values, set[int]]:
             models += 1
         elif low == span:
             milliseconds, output = b, c
-    return Values(tokens, milliseconds, models, output or -1), tools
+    return Values(tokens, milliseconds, models, output or -1, cost or -1.0), tools

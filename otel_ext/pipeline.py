@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from otel_ext.arrivals import Arrival, Place, Taken
+from otel_ext.arrivals import Arrival, Extra, Place, Taken
 from otel_ext.correlate.links import InLangfuse, SpanLinks
 from otel_ext.correlate.projection import Costs, LlmLinks, Observations
 from otel_ext.correlate.tree import LlmTree
@@ -208,24 +208,34 @@ class Pipeline:
             if tools := self.hearing.declared(frozenset(each), partial(_declaration, batch)):
                 batch.tools[trace] = tools
 
+    def _costs(self, batch: _Batch) -> list[float]:
+        """Dollars of the model calls of each trace, as far as known."""
+        scan = batch.scan
+        if self.costs is None:
+            return [0.0] * len(scan.trace_ids)
+        rows = scan.step_rows[_is_model(scan.steps["kind"])]
+        dollars = np.nan_to_num(self.costs(scan.spans, batch.now_ns, rows))
+        sums: list[float] = np.bincount(scan.spans["trace"][rows], dollars, len(scan.trace_ids)).tolist()
+        return sums
+
     def _take_steps(self, batch: _Batch) -> None:
         scan = batch.scan
         steps = _Steps(batch)
         last = scan.step_rows[scan.groups["first"] + scan.groups["count"] - 1]
+        costs = self._costs(batch)
         ends = zip(scan.spans["span_id"][last].tolist(), scan.spans["service"][last].tolist(), strict=True)
         for (index, first, count, *known), (span_id, service) in zip(scan.groups.tolist(), ends, strict=True):
             trace_id = scan.trace_ids[index]
             summary = Summary(*known)
             asked, answered = batch.requests.get(index, ()), batch.answers.get(index, ())
-            said, tools = batch.said.get(index, ()), batch.tools.get(index)
+            said, extra = batch.said.get(index, ()), Extra(batch.tools.get(index), costs[index])
             if not asked and not answered and not said:
                 packed = steps.packed(first, count)
-                if self.verdicts.take_clean(trace_id, packed, summary, span_id, service, batch.now_ns, tools):
+                if self.verdicts.take_clean(trace_id, packed, summary, span_id, service, batch.now_ns, extra):
                     batch.own[index] = 1
                     continue
             arrival = steps.arrival(trace_id, first, count, summary, asked, answered)
-            if said or tools:
-                arrival = replace(arrival, said=said, tools=tools)
+            arrival = replace(arrival, said=said, tools=extra.tools, cost=extra.cost)
             self._note(batch, index, arrival, self.verdicts.take(arrival, batch.now_ns), first)
 
     @staticmethod
@@ -317,6 +327,10 @@ class Pipeline:
 
 def _told(findings: Sequence[Finding]) -> Outcome:
     return Outcome(full=finding_spans(findings), spans=len(findings), findings=findings)
+
+
+def _is_model(kinds: np.ndarray) -> np.ndarray:
+    return np.asarray((kinds == StepKind.LLM) | (kinds == StepKind.EMBEDDING))
 
 
 def _declaration(batch: _Batch, value_hash: int) -> tuple[bytes, int]:

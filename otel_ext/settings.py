@@ -189,6 +189,15 @@ class Iterations:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CostSpike:
+    """What a run cost against its agent's own past. A run under `floor` dollars is never dear."""
+
+    multiplier: Annotated[float, Range(1.0, 1_000.0)] = 3.0
+    min_samples: Annotated[int, Range(2, 10_000)] = 20
+    floor: Annotated[float, Range(0.0, 1_000_000.0)] = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DegradedOutput:
     """`short_share`: an answer shorter than this share of what the agent usually writes is too short."""
 
@@ -216,6 +225,7 @@ class Detect:
     token_spike: TokenSpike = section(TokenSpike)
     latency_spike: LatencySpike = section(LatencySpike)
     iterations: Iterations = section(Iterations)
+    cost_spike: CostSpike = section(CostSpike)
     degraded_output: DegradedOutput = section(DegradedOutput)
     baselines: Baselines = section(Baselines)
     rules: tuple[str, ...] = ()  # rules of one's own, as package.module:Class

@@ -41,12 +41,13 @@ class _Rare:
 class Trace:
     """One open trace. Slots that most traces never fill stay None: a hundred thousand of these must fit."""
 
-    __slots__ = ("_rare", "agent_end", "given", "models", "requests", "seen_ns", "steps", "tools")
+    __slots__ = ("_rare", "agent_end", "cost", "given", "models", "requests", "seen_ns", "steps", "tools")
 
     def __init__(self) -> None:
         self.steps = b""
         self.seen_ns = 0
         self.models = 0  # model calls so far
+        self.cost = 0.0  # dollars of its model calls, as far as known
         self.agent_end = 0  # end of the agent run that ended last
         self.requests: dict[int, Request] | None = None
         self.given: dict[FindingKey, Finding] | None = None
@@ -155,18 +156,18 @@ class TraceBook:
         """The trace is open, or its verdict is remembered."""
         return trace_id in self._open or trace_id in self._verdicts
 
-    def begin(self, trace_id: bytes, packed: bytes, models: int, agent_end: int, now_ns: int, tools: frozenset[int] | None = None) -> None:
+    def begin(self, trace_id: bytes, packed: bytes, models: int, agent_end: int, now_ns: int) -> Trace:
         """Open a trace that is not known with its first steps."""
         trace = Trace()
         trace.steps = packed
         trace.seen_ns = now_ns
         trace.models = models
         trace.agent_end = agent_end
-        trace.tools = tools
         self._open[trace_id] = trace
         if len(self._open) > self.settings.max_traces:
             self._close(next(iter(self._open)), "max_traces")
         self.bound(trace)
+        return trace
 
     def touch(self, trace_id: bytes, now_ns: int) -> Trace:
         """The trace, opened where it was not, and now the one seen last."""

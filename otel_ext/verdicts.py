@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from otel_ext.arrivals import Arrival, Given, Place, Taken, Waiting
-from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step, failed
+from otel_ext.arrivals import NOTHING, Arrival, Extra, Given, Place, Taken, Waiting
+from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step
 from otel_ext.detectors.baselines import Key, Values
 from otel_ext.detectors.runs import Request, Run, names_of, twice
 from otel_ext.judge import STEP_RULES, Judge, runs_of, started, values_of, whole_run
@@ -100,6 +100,7 @@ class Verdicts:
             self._hear(trace, arrival)
         if not added.fresh:
             return Taken(trace, [], [], _standing(arrival, trace, ()))
+        trace.cost += arrival.cost * len(added.fresh) / len(arrival.steps)  # of steps sent again, nothing
         if len(added.fresh) < len(arrival.steps):
             known = summary(added.fresh)
         hits = self.judge.steps(trace, added, known)
@@ -122,7 +123,7 @@ class Verdicts:
             trace.said = tuple(texts[-TEXTS_MAX:])
 
     def take_clean(
-        self, trace_id: bytes, packed: bytes, known: Summary, span_id: int, service: int, now_ns: int, tools: frozenset[int] | None = None
+        self, trace_id: bytes, packed: bytes, known: Summary, span_id: int, service: int, now_ns: int, extra: Extra = NOTHING
     ) -> bool:
         """The common case for a few comparisons: steps of a trace not seen before in which nothing can be found. False: use `take`.
 
@@ -131,15 +132,15 @@ class Verdicts:
         if known.flags or known.agents > 1 or known.models > self.settings.detect.loop.max_iterations or self.book.knows(trace_id):
             return False
         if not known.agents:
-            self.book.begin(trace_id, packed, known.models, 0, now_ns, tools)
+            extra.put(self.book.begin(trace_id, packed, known.models, 0, now_ns))
             return True
         agent = ROW.unpack_from(packed, len(packed) - ROW.size)
         first_end = _END.unpack_from(packed)[0]
         if agent[KIND] != AGENT or started(agent) > first_end or not known.models:
             return False
-        if not self.judge.is_clean(packed, agent, service, known):
+        if not self.judge.is_clean(packed, agent, service, known, extra.cost):
             return False
-        self.book.begin(trace_id, packed, known.models, agent[END], now_ns, tools)
+        extra.put(self.book.begin(trace_id, packed, known.models, agent[END], now_ns))
         # Should late spans overturn it after all, the finding will lack the conversation: reading it for every clean run costs more.
         place = Place(-1, span_id, agent[END], agent[NAME], service, "")
         self._queue(Waiting(self._due(now_ns), trace_id, agent[SPAN], place, True, len(packed), whole=True))
@@ -205,9 +206,14 @@ class Verdicts:
         if _END.unpack_from(history)[0] < begin:
             run = history[sum(step[END] < begin for step in ROW.iter_unpack(history)) * _ROW_BYTES :]
         known = summary(ROW.iter_unpack(run))
-        if not known.models or known.agents or known.flags & ~_REPEATS or not self.judge.is_clean(run + packed, agent, service, known):
+        if (
+            not known.models
+            or known.agents
+            or known.flags & ~_REPEATS
+            or not self.judge.is_clean(run + packed, agent, service, known, trace.cost)
+        ):
             return False
-        values, tools = whole_run(run + packed, agent[SPAN])
+        values, tools = whole_run(run + packed, agent[SPAN], trace.cost)
         self.judge.learn((agent[NAME], service), values, tools)
         trace.agent_end = agent[END]
         self.book.append(trace, packed)
@@ -329,7 +335,7 @@ class Verdicts:
         agent, service = waiting.place.agent, waiting.place.service
         unchanged = waiting.judged and len(trace.steps) == waiting.steps_len and not trace.requests
         if unchanged and waiting.whole and not self.observe:
-            learned.append(((agent, service), *whole_run(trace.steps, waiting.span)))
+            learned.append(((agent, service), *whole_run(trace.steps, waiting.span, trace.cost)))
             return []
         run = next((run for run in runs_of(trace, trace.rows(), service) if run.span == waiting.span), None)
         if run is None:

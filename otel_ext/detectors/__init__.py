@@ -12,7 +12,7 @@ from otel_ext.detectors.degraded import DegradedOutput
 from otel_ext.detectors.loops import ChangingArguments, Cycle, FailingCall, IdenticalCalls, IdenticalOutput
 from otel_ext.detectors.runs import RunRule
 from otel_ext.detectors.skipping import Learned, RequestedNotExecuted
-from otel_ext.detectors.spikes import IterationSpike, LatencySpike, ShortOutput, TokenSpike
+from otel_ext.detectors.spikes import CostSpike, IterationSpike, LatencySpike, ShortOutput, TokenSpike
 from otel_ext.settings import Detect, Loop
 
 
@@ -40,6 +40,7 @@ def run_rules(detect: Detect, past: Baselines, tools: KnownTools, name: Callable
         TokenSpike(detect, past),
         LatencySpike(detect, past),
         IterationSpike(detect, past),
+        CostSpike(detect, past),
         DegradedOutput(),
         ShortOutput(detect, past),
         SimilarOutputs(detect.loop.similar_outputs),

@@ -26,18 +26,20 @@ TOKENS: Final = 0
 MILLISECONDS: Final = 1
 MODELS: Final = 2
 OUTPUT: Final = 3
-MEASURES: Final = 4
+COST: Final = 4
+MEASURES: Final = 5
 
 Key = tuple[int, int]  # interned names of agent and service
 
 
 class Values(NamedTuple):
-    """What one run came to, by measure: tokens, milliseconds, model calls, and bytes of the agent's output (negative: unknown)."""
+    """What one run came to, by measure: tokens, milliseconds, model calls, bytes of the agent's output, dollars. Negative: unknown."""
 
     tokens: float
     milliseconds: float
     models: float
     output: float
+    cost: float
 
 
 class State(NamedTuple):

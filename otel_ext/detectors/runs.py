@@ -45,6 +45,7 @@ class Run:
     start: int
     end: int
     error: bool
+    cost: float = -1.0  # dollars; negative where it is not known
     output_len: int = 0  # bytes of the agent's own output; 0 where it is not recorded
     calls: Sequence[Step] = ()  # tools and hand-offs
     models: Sequence[Step] = ()

@@ -19,7 +19,8 @@ from otel_ext.wire.steps import TOOL
 from otel_ext.wire.table import STEP, StepFlag
 
 _KIND_AT: Final = int(STEP.fields["kind"][1]) if STEP.fields else 0
-_GOOD_CALL: Final = bytes([TOOL, StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT])  # kind and flags, before the name
+# Kind and flags of a call that went well, before the name: its result long or short.
+_GOOD_CALLS: Final = tuple(bytes([TOOL, StepFlag.HAS_ARGUMENTS | StepFlag.HAS_RESULT | size]) for size in (0, StepFlag.SHORT_RESULT))
 
 SKIPPING: Final = "tool_skipping"
 EXPECTED: Final = "tool_skipping/expected"
@@ -141,8 +142,8 @@ def _softened(run: Run, *, tried: bool) -> Severity:
 
 def _called(packed: bytes, tool: int) -> bool:
     """Among packed steps is a call of *tool* with arguments, a result and no error; False may only mean that it is hard to see."""
-    at = packed.find(_GOOD_CALL + tool.to_bytes(2, "little"))
-    return at >= 0 and at % STEP.itemsize == _KIND_AT
+    places = (packed.find(call + tool.to_bytes(2, "little")) for call in _GOOD_CALLS)
+    return any(at >= 0 and at % STEP.itemsize == _KIND_AT for at in places)
 
 
 class _Calls:

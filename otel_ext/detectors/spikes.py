@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from otel_ext.detectors.base import Hit
-from otel_ext.detectors.baselines import MILLISECONDS, MODELS, OUTPUT, TOKENS, Baselines, Usual
+from otel_ext.detectors.baselines import COST, MILLISECONDS, MODELS, OUTPUT, TOKENS, Baselines, Usual
 from otel_ext.detectors.runs import Run
 from otel_ext.model import Severity
 from otel_ext.settings import Detect
@@ -81,6 +81,24 @@ class IterationSpike:
 
 
 @dataclass(frozen=True, slots=True)
+class CostSpike:
+    """Dollars of a run that is a whole trace."""
+
+    settings: Detect
+    past: Baselines
+
+    def judge(self, run: Run) -> Iterator[Hit]:
+        """A hit where the run cost much more than this agent's runs do."""
+        spike = self.settings.cost_spike
+        if run.cost < spike.floor:
+            return
+        usual = self.past.usual((run.agent, run.service), COST, spike.min_samples)
+        if usual and usual.mean > 0 and _stands_out(run.cost, usual, spike.multiplier, self.settings):
+            message = f"the run cost {run.cost:.4f} dollars, {run.cost / usual.mean:.1f} times this agent's mean"
+            yield _hit("anomaly", "anomaly/cost", run, Severity.MEDIUM, message, "dollars", run.cost, usual)
+
+
+@dataclass(frozen=True, slots=True)
 class ShortOutput:
     """The length of the agent's answer: an agent that writes pages and now writes a word has lost something."""
 
@@ -106,7 +124,7 @@ def _stands_out(value: float, usual: Usual, multiplier: float, settings: Detect)
     return value > multiplier * usual.mean and value > usual.mean + deviations * usual.deviation and value > usual.high
 
 
-def _hit(kind: str, rule: str, run: Run, severity: Severity, message: str, what: str, value: int, usual: Usual) -> Hit:
+def _hit(kind: str, rule: str, run: Run, severity: Severity, message: str, what: str, value: float, usual: Usual) -> Hit:
     deviations = (value - usual.mean) / usual.deviation if usual.deviation else 0.0
     return Hit(
         type=kind,
@@ -116,10 +134,10 @@ def _hit(kind: str, rule: str, run: Run, severity: Severity, message: str, what:
         span=run.span,
         message=message,
         evidence={
-            what: value,
-            "usual": round(usual.mean),
+            what: round(value, 4),
+            "usual": round(usual.mean, 4),
             "samples": usual.runs,
             "deviations": round(deviations, 1),
-            "recent_high": round(usual.high),
+            "recent_high": round(usual.high, 4),
         },
     )

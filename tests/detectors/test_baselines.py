@@ -10,21 +10,27 @@ from otel_ext.app import Sidecar
 from otel_ext.baselinestore import BaselineStore
 from otel_ext.configfile import load
 from otel_ext.detectors.baselines import MODELS, RECENT, TOKENS, TOOLS_MAX, Baselines, Values
+from otel_ext.dialects import KEYS, RULES
 from otel_ext.model import Finding, Severity
+from otel_ext.pipeline import Pipeline
+from otel_ext.pricelist import price_list
+from otel_ext.prices import PriceTable
 from otel_ext.settings import Baselines as BaselineSettings
-from otel_ext.settings import Detect, Settings
+from otel_ext.settings import Detect, Prices, Settings
 from otel_ext.testing import AgentRun, findings_of
+from otel_ext.wire import make_codec
 from otel_ext.wire.names import Names
 from otel_ext.wire.table import Limits
 
 CLERK = (2, 3)
-USUAL = Values(1_000, 2_000, 4, 300)
+NOW = 1_790_000_000_000_000_000
+USUAL = Values(1_000, 2_000, 4, 300, 0.01)
 
 
 def learned(runs: int, settings: BaselineSettings | None = None) -> Baselines:
     past = Baselines(settings or BaselineSettings())
     for number in range(runs):
-        past.learn(CLERK, Values(1_000 + number % 7 * 10, 2_000, 4, 300), {5})
+        past.learn(CLERK, Values(1_000 + number % 7 * 10, 2_000, 4, 300, 0.01), {5})
     return past
 
 
@@ -38,7 +44,7 @@ def test_the_mean_follows_and_the_high_mark_is_of_the_last_runs() -> None:
     """A moving mean, and the percentile of a bounded number of runs."""
     past = learned(200)
     for _ in range(RECENT):
-        past.learn(CLERK, Values(5_000, 2_000, 4, 300), {5})
+        past.learn(CLERK, Values(5_000, 2_000, 4, 300, 0.01), {5})
     usual = past.usual(CLERK, TOKENS, 10)
     assert usual is not None
     assert usual.mean == pytest.approx(5_000, rel=0.05)
@@ -50,7 +56,7 @@ def test_what_is_unknown_is_not_learned() -> None:
     """An agent whose output is not recorded has no usual length of it."""
     past = Baselines(BaselineSettings())
     for _ in range(60):
-        past.learn(CLERK, Values(1_000, 2_000, 4, -1), ())
+        past.learn(CLERK, Values(1_000, 2_000, 4, -1, -1), ())
     usual = past.usual(CLERK, 3, 50)
     assert usual is not None
     assert (usual.mean, usual.high) == (0, 0)
@@ -183,3 +189,18 @@ async def test_the_sidecar_learns_for_the_next_one(tmp_path: Path) -> None:
     second = Sidecar(settings)
     intern = second.codec.intern
     assert second.pipeline.verdicts.judge.past.runs((intern("clerk"), intern("test"))) == 12
+
+
+def test_a_run_that_cost_many_times_the_usual() -> None:
+    """Medium, in dollars, where prices are known; what a conversation with a dearer model costs is its own agent's business."""
+    table = PriceTable(price_list(Prices()), (codec := make_codec(KEYS, RULES)).name)
+    pipeline = Pipeline(Settings(), codec, with_llm=False, costs=table.costs)
+    found = []
+    for run in [*history(30), AgentRun("clerk", number=99).call("search", {}, "found").says("more", tokens=(600_000, 60))]:
+        outcomes = pipeline.process(run.request(), NOW), pipeline.settle_all()
+        found += [finding for outcome in outcomes for finding in outcome.findings if finding.rule == "anomaly/cost"]
+    (dear,) = found
+    assert dear.severity is Severity.MEDIUM
+    assert isinstance(dear.evidence["dollars"], float)
+    assert dear.evidence["dollars"] > 1
+    assert dear.evidence["samples"] == 30
