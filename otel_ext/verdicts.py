@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from otel_ext.arrivals import NOTHING, Arrival, Extra, Given, Place, Taken, Waiting
-from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step
+from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step, failed
 from otel_ext.detectors.baselines import Key, Values
 from otel_ext.detectors.runs import Request, Run, names_of, twice
 from otel_ext.judge import STEP_RULES, Judge, runs_of, started, values_of, whole_run
