@@ -25,7 +25,8 @@ from otel_ext.wire.steps import AGENT, LLM, TOOL, Summary
 from otel_ext.wire.table import GroupFlag, StepFlag
 
 _NS_PER_MS: Final = 1_000_000
-_REPEATS: Final = int(GroupFlag.REPEATS | GroupFlag.SIMILAR)
+# REPEATS and SIMILAR are told of tools and models only; hand-offs are UNUSUAL, MCP calls may be DOUBLED.
+_MAY_REPEAT: Final = int(GroupFlag.REPEATS | GroupFlag.SIMILAR | GroupFlag.UNUSUAL | GroupFlag.DOUBLED)
 _STEPS: Final = (*CALLS, LLM)
 STEP_RULES: Final = (
     "loop/identical_calls",
@@ -81,7 +82,7 @@ class Judge:
             trace.models += summary.models
             if hit := self._iterations.judge(trace.models, added.fresh[-1][SPAN]):
                 hits.append(hit)
-        if added.late or added.history or summary.flags & _REPEATS:
+        if added.late or added.history or summary.flags & _MAY_REPEAT:
             history, fresh = (b"", trace.rows()) if added.late else (added.history, added.fresh)
             hits += self._sequence(history, fresh)
         return hits
@@ -128,9 +129,13 @@ class Judge:
         )
 
     def run(self, run: Run) -> Iterator[Hit]:
-        """Hits of the run rules."""
+        """Hits of the run rules, one a fact: of several the first."""
+        told: set[tuple[str, int]] = set()
         for rule in self._runs:
-            yield from rule.judge(run)
+            for hit in rule.judge(run):
+                if (hit.rule, hit.subject) not in told:
+                    told.add((hit.rule, hit.subject))
+                    yield hit
 
     def is_off(self, rule: str, agent: str) -> bool:
         """The rule is switched off, for everybody or for this agent."""

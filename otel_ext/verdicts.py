@@ -10,16 +10,17 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from otel_ext.arrivals import NOTHING, Arrival, Extra, Given, Place, Taken, Waiting
 from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step, failed
 from otel_ext.detectors.baselines import Key, Values
 from otel_ext.detectors.runs import Request, Run, names_of, twice
+from otel_ext.giving import Giving, placed, revises, standing, withdraw
 from otel_ext.judge import STEP_RULES, Judge, runs_of, started, values_of, whole_run
 from otel_ext.ledger import Answer, ask, record, settle
-from otel_ext.model import Evidence, Finding
+from otel_ext.model import Finding
 from otel_ext.rules import Rule
 from otel_ext.settings import NS_PER_S, Settings
 from otel_ext.tracebook import ROW, Added, FindingKey, Trace, TraceBook
@@ -58,6 +59,7 @@ class Verdicts:
     observe: Callable[[Run], None] | None = None  # told of every run that has settled
     book: TraceBook = field(init=False)
     judge: Judge = field(init=False)
+    _giving: Giving = field(init=False)
     _iterations_max: int = field(init=False)
     _walk_min: int = field(init=False)  # calls before this one that a walk of arguments needs
     _waiting: deque[Waiting] = field(init=False, default_factory=deque)
@@ -65,6 +67,7 @@ class Verdicts:
     def __post_init__(self) -> None:
         self.book = TraceBook(self.settings.traces)
         self.judge = Judge(self.settings.detect, self.name, self.intern, self.rules)
+        self._giving = Giving(self.judge, self.name)
         self._know_bounds()
 
     def reconfigure(self, settings: Settings, rules: Sequence[Rule]) -> None:
@@ -99,13 +102,13 @@ class Verdicts:
         if arrival.said or arrival.tools:
             self._hear(trace, arrival)
         if not added.fresh:
-            return Taken(trace, [], [], _standing(arrival, trace, ()))
+            return Taken(trace, [], [], standing(arrival, trace, ()))
         trace.cost += arrival.cost * len(added.fresh) / len(arrival.steps)  # of steps sent again, nothing
         if len(added.fresh) < len(arrival.steps):
             known = summary(added.fresh)
         hits = self.judge.steps(trace, added, known)
         given = self._judge(arrival, trace, added, hits, now_ns)
-        return Taken(trace, added.fresh, given, _standing(arrival, trace, given), _doubled(trace, added, known))
+        return Taken(trace, added.fresh, given, standing(arrival, trace, given), _doubled(trace, added, known))
 
     def tell_of(self, trace_id: bytes, tools: frozenset[int]) -> None:
         """The models of an open trace were given these state-changing tools."""
@@ -227,11 +230,11 @@ class Verdicts:
         if not hits and not stale:
             return []
         stale.difference_update((hit.rule, hit.subject) for hit in hits)
-        given = [finding for hit in hits if (finding := self._give(trace, arrival.trace_id, hit, arrival.place(hit.span)))]
-        placed = [Given(finding, arrival.place(_low(finding.span_id)).row) for finding in given]
+        given = [finding for hit in hits for finding in self._giving.tell(trace, arrival.trace_id, hit, arrival.place(hit.span))]
+        told = placed(arrival, given)
         if stale and not trace.evicted:
-            placed += [Given(finding, None) for finding in self._withdraw(trace, stale)]
-        return placed
+            told += placed(arrival, withdraw(trace, stale))
+        return told
 
     def _runs(self, arrival: Arrival, trace: Trace, added: Added, stale: set[FindingKey], now_ns: int) -> list[Hit]:
         """Hits of the runs that can be judged now; in *stale*, those given earlier that late steps may have overturned."""
@@ -253,7 +256,9 @@ class Verdicts:
                 hits += self._judge_run(run, stale)
             elif late:
                 # What was said of it stands where it still holds; what is new is said when it settles, with its own span.
-                stale.difference_update((hit.rule, hit.subject) for hit in self.judge.run(run))
+                found = list(self.judge.run(run))
+                stale.difference_update((hit.rule, hit.subject) for hit in found)
+                hits += [hit for hit in found if revises(trace, hit)]
         return hits
 
     def _judge_run(self, run: Run, stale: set[FindingKey]) -> list[Hit]:
@@ -272,43 +277,6 @@ class Verdicts:
             self._waiting.popleft()
             self.dropped["waiting_runs"] += 1
         self._waiting.append(waiting)
-
-    def _give(self, trace: Trace, trace_id: bytes, hit: Hit, place: Place) -> Finding | None:
-        """The finding, unless it was given before and stands."""
-        key = (hit.rule, hit.subject)
-        known = trace.given.get(key) if trace.given else None
-        if known and not known.withdrawn:
-            return None
-        agent = self.name(place.agent or _agent_at(trace, place.end))
-        if self.judge.is_off(hit.rule, agent):
-            return None
-        tools = sorted(filter(None, map(self.name, hit.tools)))
-        finding = Finding(
-            time_unix_nano=place.end,
-            trace_id=trace_id,
-            span_id=place.span_id.to_bytes(8, "big"),
-            type=hit.type,
-            rule=hit.rule,
-            severity=hit.severity,
-            message=hit.message.replace("{tool}", ", ".join(tools) or "a tool"),
-            agent=agent,
-            service=self.name(place.service),
-            conversation=place.conversation,
-            evidence=_named(hit, tools),
-            complete=hit.complete,
-            langfuse_trace_id=trace.langfuse_id or trace_id.hex(),
-        )
-        trace.given = {**(trace.given or {}), key: finding}
-        return finding
-
-    @staticmethod
-    def _withdraw(trace: Trace, stale: Iterable[FindingKey]) -> list[Finding]:
-        given = dict(trace.given or {})
-        taken_back = [key for key in stale if not given[key].withdrawn]
-        for key in taken_back:
-            given[key] = replace(given[key], withdrawn=True)
-        trace.given = given
-        return [given[key] for key in taken_back]
 
     def tick(self, now_ns: int) -> list[Finding]:
         """Verdicts that have waited long enough, and the closing of quiet traces. Call it a few times a second."""
@@ -345,7 +313,7 @@ class Verdicts:
             self.observe(run)
         if unchanged:
             return []
-        return [finding for hit in self.judge.run(run) if (finding := self._give(trace, waiting.trace_id, hit, waiting.place))]
+        return [finding for hit in self.judge.run(run) for finding in self._giving.tell(trace, waiting.trace_id, hit, waiting.place)]
 
 
 def _doubled(trace: Trace, added: Added, known: Summary) -> list[Step]:
@@ -370,34 +338,3 @@ def _uncounted(inner: Step, outer: Step, new: set[int]) -> int | None:
     if inner[SPAN] in new:
         return outer[SPAN] if outer[SPAN] in new and inner[B] > outer[B] else inner[SPAN]
     return outer[SPAN] if inner[B] or not outer[B] else None
-
-
-def _standing(arrival: Arrival, trace: Trace, given: Sequence[Given]) -> list[Given]:
-    """Earlier findings about spans that came again: Langfuse replaces a span as a whole, and would lose them."""
-    if not trace.given:
-        return []
-    here = {step[SPAN] for step in arrival.steps}
-    new = {id(each.finding) for each in given}
-    again = []
-    for finding in trace.given.values():
-        if not finding.withdrawn and id(finding) not in new and _low(finding.span_id) in here:
-            place = arrival.place(_low(finding.span_id))
-            if place.span_id == int.from_bytes(finding.span_id):
-                again.append(Given(finding, place.row))
-    return again
-
-
-def _agent_at(trace: Trace, time_ns: int) -> int:
-    """The agent whose run had begun last at that time, of those whose spans are here; 0 for none."""
-    runs = [step for step in trace.rows() if step[KIND] == AGENT and started(step) <= time_ns <= step[END]]
-    return max(runs, key=started)[NAME] if runs else 0
-
-
-def _named(hit: Hit, tools: list[str]) -> Evidence:
-    if not hit.tools:
-        return hit.evidence
-    return {**hit.evidence, "tool": tools[0]} if len(tools) == 1 else {**hit.evidence, "tools": tools}
-
-
-def _low(span_id: bytes) -> int:
-    return int.from_bytes(span_id[4:], "big")

@@ -31,6 +31,7 @@ LAYERS = {
     "arithmetic": 3,
     "arrivals": 3,
     "hearing": 3,
+    "giving": 3,
     "judge": 3,
     "ledger": 3,
     "pipeline": 3,
