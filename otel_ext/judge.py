@@ -17,7 +17,7 @@ from otel_ext.detectors.baselines import COST, MILLISECONDS, MODELS, OUTPUT, TOK
 from otel_ext.detectors.claimed import KnownTools
 from otel_ext.detectors.loops import MaxIterations
 from otel_ext.detectors.runs import Run, RunRule, distinct, lossy, turns
-from otel_ext.detectors.skipping import Expected
+from otel_ext.detectors.skipping import Expected, called
 from otel_ext.rules import OwnRule, Rule
 from otel_ext.settings import Detect
 from otel_ext.tracebook import ROW, Added, Trace, last_of
@@ -106,7 +106,9 @@ class Judge:
         key = (agent[NAME], service)
         if self.own:
             return False
-        if not self._is_usual(key, agent, known, cost) or any(not _called(packed, tool) for tool, _, _ in self.past.customary(key)):
+        if not self._is_usual(key, agent, known, cost) or any(
+            not (called(packed, tool) or _is_named(packed, tool)) for tool, _, _ in self.past.customary(key)
+        ):
             return False
         if self._expected.surely_met(agent[NAME], service, packed):
             return True
@@ -147,7 +149,7 @@ class Judge:
         self.tools.learn(key, tools)
 
 
-def _called(packed: bytes, tool: int) -> bool:
+def _is_named(packed: bytes, tool: int) -> bool:
     """Among packed steps is one of this name. May be True where other bytes look like it: then the closer look is missed, no more."""
     at = packed.find(tool.to_bytes(2, "little"))
     while at >= 0:

@@ -303,7 +303,8 @@ class Verdicts:
         agent, service = waiting.place.agent, waiting.place.service
         unchanged = waiting.judged and len(trace.steps) == waiting.steps_len and not trace.requests
         if unchanged and waiting.whole and not self.observe:
-            learned.append(((agent, service), *whole_run(trace.steps, waiting.span, trace.cost)))
+            if not self.judge.past.is_sated((agent, service)):
+                learned.append(((agent, service), *whole_run(trace.steps, waiting.span, trace.cost)))
             return []
         run = next((run for run in runs_of(trace, trace.rows(), service) if run.span == waiting.span), None)
         if run is None:

@@ -19,6 +19,7 @@ from otel_ext.settings import Baselines as BaselineSettings
 
 WEIGHT: Final = 0.05  # of the newest run in the moving mean: a memory of some twenty runs
 RECENT: Final = 64  # runs whose values are kept for the percentile
+SATED: Final = 256  # runs after which only every fourth usual one is learned from
 TOOLS_MAX: Final = 64  # tools counted an agent; of more, the rest is not learned
 _HALVE: Final = 512  # runs after which the counts of tools fade
 
@@ -60,10 +61,11 @@ class Usual(NamedTuple):
 
 
 class _Past:
-    __slots__ = ("counted", "counts", "mean", "recent", "runs", "variance")
+    __slots__ = ("counted", "counts", "mean", "passed", "recent", "runs", "variance")
 
     def __init__(self) -> None:
         self.runs = 0
+        self.passed = 0  # runs that were not learned from
         self.mean = [0.0] * MEASURES
         self.variance = [0.0] * MEASURES
         self.recent = array("f")  # RECENT runs of MEASURES values each, a ring
@@ -121,6 +123,14 @@ class Baselines:
         """How many runs of the agent were learned from."""
         past = self._agents.get(key)
         return past.runs if past else 0
+
+    def is_sated(self, key: Key) -> bool:
+        """So much is known of the agent that this usual run of it need not be learned from: of four, one is enough then."""
+        past = self._agents.get(key)
+        if past is None or past.runs < SATED:
+            return False
+        past.passed += 1
+        return past.passed % 4 != 0
 
     def means(self, key: Key) -> list[float] | None:
         """The moving means by measure; None for an agent never seen."""

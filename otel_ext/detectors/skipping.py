@@ -77,7 +77,7 @@ class Expected:
 
     def surely_met(self, agent: int, service: int, packed: bytes) -> bool:
         """A look at packed steps that saves most runs a closer one: True only where every required tool was called without a fault."""
-        return all(e.only_requires and all(_called(packed, tool) for tool in e.require) for e in self.applies(agent, service))
+        return all(e.only_requires and all(called(packed, tool) for tool in e.require) for e in self.applies(agent, service))
 
     def judge(self, run: Run) -> Iterator[Hit]:
         """Everything the run lacks, does in the wrong order, or must not do."""
@@ -140,7 +140,7 @@ def _softened(run: Run, *, tried: bool) -> Severity:
     return Severity.MEDIUM if tried else Severity.CRITICAL
 
 
-def _called(packed: bytes, tool: int) -> bool:
+def called(packed: bytes, tool: int) -> bool:
     """Among packed steps is a call of *tool* with arguments, a result and no error; False may only mean that it is hard to see."""
     places = (packed.find(call + tool.to_bytes(2, "little")) for call in _GOOD_CALLS)
     return any(at >= 0 and at % STEP.itemsize == _KIND_AT for at in places)
