@@ -12,9 +12,11 @@ ROOT = Path(__file__).parent.parent / "otel_ext"
 
 # Longest prefix wins.
 LAYERS = {
+    "bounds": 0,
     "configadvice": 0,
     "configfile": 0,
     "configlines": 0,
+    "detection": 0,
     "errors": 0,
     "model": 0,
     "semconv": 0,
