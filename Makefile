@@ -99,8 +99,10 @@ stack: $(DEV)
 	$(BIN)/python -m tests.stack.programs
 
 # Every file of collector_config, accepted by the program it is for. Gets what takes no more than a few minutes.
+STACK_SECONDS ?= 1800
 stack-check: $(DEV)
-	$(BIN)/python -m tests.stack.programs promtool amtool prometheus alertmanager collector
+	@timeout $(STACK_SECONDS) $(BIN)/python -m tests.stack.programs promtool amtool prometheus alertmanager collector \
+	  || echo "NOT EVERY PROGRAM WAS HAD WITHIN $(STACK_SECONDS) s: what is missing is skipped below"
 	$(BIN)/python -m pytest -m stack -rs tests/stack/test_checks.py
 
 stack-test: stack
