@@ -118,12 +118,15 @@ class Judge:
 
     def _is_usual(self, key: tuple[int, int], agent: Step, known: Summary, cost: float) -> bool:
         """No measure is so far from the mean that a rule must look closer."""
-        settings = self.settings
-        runs, means = self.past.runs(key), self.past.means(key)
-        if means is None or runs < settings.token_spike.min_samples:
-            return known.tokens <= settings.token_spike.multiplier * settings.token_spike.baseline_tokens * max(1, known.models)
+        settings, means = self.settings, self.past.means(key)
+        usual_tokens: float = settings.token_spike.baseline_tokens * max(1, known.models)
+        if means is None:
+            return known.tokens <= settings.token_spike.multiplier * usual_tokens
+        if self.past.runs(key) >= settings.token_spike.min_samples:
+            usual_tokens = means[TOKENS]
         return (
-            known.tokens <= settings.token_spike.multiplier * means[TOKENS]
+            known.tokens <= settings.token_spike.multiplier * usual_tokens
+            # each rule has a warm-up of its own: to look closer too early costs a moment, too late a finding
             and agent[B] <= max(settings.latency_spike.multiplier * means[MILLISECONDS], settings.latency_spike.floor // _NS_PER_MS)
             and known.models <= settings.iterations.multiplier * means[MODELS]
             and cost <= max(settings.cost_spike.floor, settings.cost_spike.multiplier * means[COST])

@@ -29,8 +29,8 @@ def _named(name: str, where: str) -> type[Rule]:
         raise ConfigError([f"{where}: needed is package.module:Class"])
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError([f"{where}: cannot be imported ({error})"]) from None
+    except Exception as error:  # somebody else's module: whatever it raises is a fault of the configuration, and must not end the process
+        raise ConfigError([f"{where}: cannot be imported ({type(error).__name__}: {error})"]) from None
     if not isinstance(found, type):
         raise ConfigError([f"{where}: is no class"])
     return found
@@ -39,7 +39,8 @@ def _named(name: str, where: str) -> type[Rule]:
 def _made(kind: type[Rule]) -> Rule:
     try:
         rule = kind()
-    except TypeError as error:
-        raise ConfigError([f"{kind.__module__}:{kind.__qualname__}: a rule is made without arguments ({error})"]) from None
+    except Exception as error:  # as above
+        where = f"{kind.__module__}:{kind.__qualname__}"
+        raise ConfigError([f"{where}: a rule is made without arguments ({type(error).__name__}: {error})"]) from None
     check(rule)
     return rule

@@ -81,7 +81,10 @@ def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
     yield "tree", {"memory_full": pipeline.tree.forgotten, "notes_full": pipeline.observations.notes.forgotten}
     yield "text", {"span_too_large": pipeline.observations.mended.get("cut", 0)}
     judge = pipeline.verdicts.judge
-    yield "baseline", {"agents_max": judge.past.forgotten, "tools_of_agents": judge.tools.forgotten}
+    yield (
+        "baseline",
+        {"agents_max": judge.past.forgotten, "tools_of_agents": judge.tools.forgotten, "declarations": pipeline.hearing.forgotten},
+    )
     for rule in pipeline.verdicts.judge.own:
         yield f"verdict of {rule.own.rule}", rule.failed
 

@@ -24,7 +24,7 @@ from otel_ext.model import Finding
 from otel_ext.rules import Rule
 from otel_ext.settings import NS_PER_S, Settings
 from otel_ext.tracebook import ROW, Added, FindingKey, Trace, TraceBook
-from otel_ext.wire.steps import AGENT, LLM, MCP, TOOL, Summary, summary
+from otel_ext.wire.steps import AGENT, HANDOFF, LLM, MCP, TOOL, Summary, summary
 from otel_ext.wire.table import GroupFlag
 
 TEXTS_MAX: Final = 64  # of a trace that claim something; of more, the older ones are not judged
@@ -41,8 +41,9 @@ _WALK: Final = slice(18, 24)  # the shape of the arguments, and the result
 _CALL_ID: Final = slice(24, 28)  # of a model step, the low half of its parent's span id
 _SPAN: Final = slice(8, 12)
 _IS_LLM: Final = bytes([LLM])
+_NEVER_QUICK: Final = (AGENT, HANDOFF, MCP)
 _DUPLICATE: Final = int(GroupFlag.DUPLICATE)
-_REPEATS: Final = int(GroupFlag.REPEATS | GroupFlag.SIMILAR)
+_REPEATS: Final = int(GroupFlag.REPEATS)  # judged step by step; nothing over whole runs hangs on it
 # A count only grows: no late span can take this one back.
 _NEVER_STALE: Final = "loop/max_iterations"
 
@@ -160,7 +161,8 @@ class Verdicts:
         if trace is None or now_ns - trace.seen_ns > NS_PER_S:  # what is quiet for minutes need not be known to the microsecond
             trace = book.touch(trace_id, now_ns)
         history = trace.steps
-        if kind == AGENT or (history and _order_of(packed) <= _order_of(history, len(history) - _ROW_BYTES)):
+        # hand-offs and calls by MCP are rare, and their repetitions are told by more than these bytes
+        if kind in _NEVER_QUICK or (history and _order_of(packed) <= _order_of(history, len(history) - _ROW_BYTES)):
             return False
         if kind == TOOL:
             if packed[_CALL] in history or history.count(packed[_WALK]) >= self._walk_min:

@@ -12,6 +12,7 @@ from otel_ext.model import Severity
 from otel_ext.wire.steps import LLM
 
 _NEAR: Final = 8  # answers among which similar ones count
+_BLUR_NS: Final = 2_000_000  # how long a run took is known to the millisecond
 _SIMILAR_BITS: Final = 1  # of the 16-bit print of a text that may differ (simhash over pairs of words, Charikar 2002)
 
 
@@ -42,7 +43,11 @@ class SimilarOutputs:
 
 @dataclass(frozen=True, slots=True)
 class Recursion:
-    """An agent runs inside itself, `depth` deep. Two instrumentations of one run make two; a loop does not stop there."""
+    """An agent runs inside itself, `depth` deep. Two instrumentations of one run make two; a loop does not stop there.
+
+    Nesting is told by time. Runs side by side lie inside one another by chance: where two of them overlap and neither holds the other, or
+    where an inner one began before the outer one had asked its model, nothing is said.
+    """
 
     depth: int
 
@@ -51,7 +56,9 @@ class Recursion:
         nested = sorted((step for step in run.inner if step[NAME] == run.agent), key=lambda step: (-step[B], step[END]))
         if not run.agent or len(nested) < self.depth or nested[0][SPAN] != run.span:
             return
-        deepest = _chain(nested)
+        if _side_by_side(nested):
+            return
+        deepest = _chain(nested, [step[END] for step in run.models])
         if len(deepest) >= self.depth:
             yield Hit(
                 type="loop",
@@ -80,12 +87,25 @@ def _similar(one: Step, other: Step) -> bool:
     return (alike(one[A]) ^ alike(other[A])).bit_count() <= _SIMILAR_BITS
 
 
-def _chain(nested: Sequence[Step]) -> list[Step]:
-    """The runs that lie inside one another, the longest first."""
+def _side_by_side(runs: Sequence[Step]) -> bool:
+    """Two of them overlap, and neither holds the other."""
+    open_: list[Step] = []  # runs that hold the one looked at
+    for step in sorted(runs, key=lambda step: (_start(step), -step[END])):
+        while open_ and open_[-1][END] <= _start(step):
+            open_.pop()
+        if open_ and step[END] > open_[-1][END] + _BLUR_NS and _start(step) > _start(open_[-1]) + _BLUR_NS:
+            return True
+        open_.append(step)
+    return False
+
+
+def _chain(nested: Sequence[Step], models: Sequence[int]) -> list[Step]:
+    """The runs that lie inside one another, the longest first; each began after a model call of the one around it, ends in *models*."""
     chain = [nested[0]]
     for step in nested[1:]:
         outer = chain[-1]
-        if _start(outer) <= _start(step) and step[END] <= outer[END] and step != outer:
+        inside = _start(outer) <= _start(step) and step[END] <= outer[END] and step != outer
+        if inside and any(_start(outer) <= end <= _start(step) for end in models):
             chain.append(step)
     return chain
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from otel_ext.model import Finding
+from otel_ext.detectors.circles import Recursion
+from otel_ext.detectors.runs import Run
+from otel_ext.model import Finding, StepKind
 from otel_ext.settings import Detect, Loop, Settings
 from otel_ext.testing import AgentRun, findings_of
 
@@ -83,3 +85,28 @@ def test_counts_come_from_the_settings() -> None:
     """Two equal calls, where two were asked to be enough."""
     run = AgentRun("support").call("get_line", {"id": 7}, "active").call("get_line", {"id": 7}, "active")
     assert set(rules(run, Settings(detect=Detect(loop=Loop(identical_calls=2))))) == {"loop/identical_calls"}
+
+
+def nested(spans: list[tuple[int, int]], models: list[int]) -> Run:
+    """Runs of one agent by start and end in seconds, the first around all; model calls by their ends."""
+    second = 1_000_000_000
+    inner = [(end * second, number, StepKind.AGENT, 0, 7, 0, (end - start) * 1000, 0) for number, (start, end) in enumerate(spans, 1)]
+    calls = [(end * second, 100 + number, StepKind.LLM, 0, 3, 0, 10, 0) for number, end in enumerate(models)]
+    start, end = spans[0]
+    return Run(agent=7, service=1, span=1, start=start * second, end=end * second, error=False, models=calls, inner=sorted(inner))
+
+
+@pytest.mark.parametrize(
+    ("spans", "depth"),
+    [
+        ([(0, 100), (10, 90), (20, 80), (30, 70)], 4),
+        ([(0, 100), (10, 90), (20, 80), (30, 70), (60, 85)], 0),
+        ([(0, 100), (1, 90), (1, 80), (1, 70)], 0),
+        ([(0, 100), (10, 20), (30, 40), (50, 60)], 0),
+    ],
+    ids=["inside itself", "overlapping", "started at once", "one after the other"],
+)
+def test_runs_side_by_side_are_not_inside_themselves(spans: list[tuple[int, int]], depth: int) -> None:
+    """Sub-agents of one name that run in parallel lie inside one another by chance."""
+    hits = list(Recursion(4).judge(nested(spans, [5, 15, 25, 35])))
+    assert [hit.evidence["depth"] for hit in hits] == ([depth] if depth else [])
