@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchmarks.report import table
 
 if TYPE_CHECKING:
     from otel_ext.detectors.base import Step, StepRule
+    from otel_ext.detectors.runs import Run, RunRule
     from otel_ext.settings import Settings
     from otel_ext.wire import Codec
     from otel_ext.wire.table import Scan
@@ -25,6 +27,7 @@ ROUNDS: Final = 5
 NOW_NS: Final = 1_795_000_000_000_000_000
 SHAPES_SHOWN: Final = ("512", "16", "fat")
 
+Rule = tuple[str, str, int, Callable[[], object]]  # its name, what it is asked for, how many of these, the work
 Operations = Iterator[tuple[str, Callable[[], object]]]
 
 
@@ -103,29 +106,64 @@ def _settings() -> Settings:
 
 
 def _rule_table(*, quick: bool) -> str:
-    """Each step rule on the steps of healthy traces. A rule is only called where something repeats: this is what it costs when it is."""
-    from otel_ext.detectors import call_rules, model_rules
+    """Each rule on healthy traces. A cheap look keeps most of them from the rules: this is what one costs when it is asked."""
     from otel_ext.dialects import KEYS, RULES
     from otel_ext.wire import make_codec
 
     body = next(Payload(SHAPES["512"]).batches(1)).body
-    scan = make_codec(KEYS, RULES).scan(body)
-    loop = _settings().detect.loop
+    codec = make_codec(KEYS, RULES)
+    traces = _traces(codec.scan(body))
     rows = []
-    for rule in (*call_rules(loop), *model_rules(loop)):
-        traces = [[step for step in steps if step[2] == rule.kind] for steps in _traces(scan)]
-        count = sum(map(len, traces))
-        cost = _least_us(lambda rule=rule, traces=traces: _judge(rule, traces), count, 1 if quick else ROUNDS)  # type: ignore[misc]
-        rows.append((type(rule).__name__, rule.kind.name, f"{cost:.2f}", f"{cost * count / SHAPES['512'].spans_per_batch:.3f}", ""))
-    return table(("rule", "steps", "µs/step", "µs/span of all", ""), rows)
+    for name, unit, count, work in (*_step_rules(traces), *_run_rules(traces, codec)):
+        cost = _least_us(work, max(1, count), 1 if quick else ROUNDS)
+        rows.append((name, unit, f"{cost:.2f}", f"{cost * count / SHAPES['512'].spans_per_batch:.3f}", ""))
+    return table(("rule", "per", "µs", "µs/span of all", ""), rows)
+
+
+def _step_rules(traces: Sequence[Sequence[Step]]) -> Iterator[Rule]:
+    """Rules that are asked at each call, or at each model step."""
+    from otel_ext.detectors import call_rules, model_rules
+    from otel_ext.detectors.runs import turns
+    from otel_ext.wire.steps import AGENT, LLM
+
+    loop = _settings().detect.loop
+    places = [(seen, len(seen) - 1, since) for steps in traces for seen, since in turns(step for step in steps if step[2] != AGENT)]
+    models = [place for place in places if place[0][0][2] == LLM]
+    calls = [place for place in places if place[0][0][2] != LLM]
+    for rules, asked, unit in ((call_rules(loop), calls, "call"), (model_rules(loop), models, "model step")):
+        for rule in rules:
+            yield type(rule).__name__, unit, len(asked), partial(_at_steps, rule, asked)
+
+
+def _at_steps(rule: StepRule, places: Sequence[tuple[Sequence[Step], int, int]]) -> None:
+    for steps, at, since in places:
+        rule.judge(steps, at, since)
+
+
+def _run_rules(traces: Sequence[Sequence[Step]], codec: Codec) -> Iterator[Rule]:
+    """Rules that are asked once a run, of an agent with a past."""
+    from otel_ext.detectors import run_rules
+    from otel_ext.detectors.runs import names_of
+    from otel_ext.detectors.skipping import Expected
+    from otel_ext.judge import Judge, runs_of, values_of
+    from otel_ext.tracebook import Trace
+
+    settings = _settings().detect
+    judge = Judge(settings, codec.name, codec.intern)
+    runs = [run for steps in traces for run in runs_of(Trace(), steps, 0)]
+    for run in runs:
+        judge.learn((run.agent, run.service), values_of(run), names_of(run.calls))
+    expected = Expected(settings.tool_skipping.expectations, codec.name, codec.intern)
+    for rule in (expected, *run_rules(settings, judge.past, judge.tools, codec.name)):
+        yield type(rule).__name__, "run", len(runs), partial(_over_runs, rule, runs)
+
+
+def _over_runs(rule: RunRule, runs: Sequence[Run]) -> None:
+    for run in runs:
+        for _ in rule.judge(run):
+            pass
 
 
 def _traces(scan: Scan) -> list[list[Step]]:
     bounds = zip(scan.groups["first"].tolist(), scan.groups["count"].tolist(), strict=True)
     return [[tuple(step) for step in scan.steps[first : first + count].tolist()] for first, count in bounds]
-
-
-def _judge(rule: StepRule, traces: Sequence[Sequence[Step]]) -> None:
-    for steps in traces:
-        for at in range(len(steps)):
-            rule.judge(steps, at)

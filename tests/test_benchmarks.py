@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from benchmarks import micro
 from benchmarks.payload import SHAPES, Payload, Shape, sent_rows
+from otel_ext.configfile import load
+from otel_ext.detectors import call_rules, model_rules
+from otel_ext.judge import Judge
 
 ROOT = Path(__file__).parent.parent
 
@@ -63,3 +67,11 @@ def test_smoke_run_gives_figures(tmp_path: Path) -> None:
         assert result["peak_mib"] > 0
         assert not result["note"]
     assert forward["arrivals"]["tempo"]["missing"] == forward["arrivals"]["tempo"]["doubled"] == 0
+
+
+def test_every_rule_has_its_cost() -> None:
+    """The table of rules names each that runs by default."""
+    settings = load("", {}).detect
+    rules = (*call_rules(settings.loop), *model_rules(settings.loop), *Judge(settings, str, len)._runs)
+    told = {line.split()[0] for line in micro.tables(quick=True).splitlines() if line.strip()}
+    assert told >= {type(rule).__name__ for rule in rules}

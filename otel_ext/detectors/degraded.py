@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from otel_ext.detectors.base import END, FLAGS, SPAN, Hit, Step
 from otel_ext.detectors.runs import Run
@@ -11,6 +12,10 @@ from otel_ext.model import Severity
 from otel_ext.wire.table import StepFlag
 
 DEGRADED = "degraded_output"
+# plain numbers: a member of an enum costs ten times as much to compare with
+_REPETITIVE: Final = int(StepFlag.REPETITIVE)
+_EMPTY: Final = int(StepFlag.EMPTY)
+_TRUNCATED: Final = int(StepFlag.TRUNCATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,7 @@ class DegradedOutput:
     def judge(self, run: Run) -> Iterator[Hit]:
         """One hit a kind of damage."""
         for step in run.models:
-            if step[FLAGS] & StepFlag.REPETITIVE:
+            if step[FLAGS] & _REPETITIVE:
                 message = "the model's text repeats itself: fewer than three in ten of its words are different ones"
                 yield _hit("degraded_output/repetitive", step, Severity.MEDIUM, message)
                 break
@@ -29,9 +34,9 @@ class DegradedOutput:
         last = run.models[-1]
         if run.calls and run.calls[-1][END] > last[END]:
             return  # the answer, if there is one, was not seen
-        if last[FLAGS] & StepFlag.EMPTY:
+        if last[FLAGS] & _EMPTY:
             yield _hit("degraded_output/empty", last, Severity.MEDIUM, "the run ended with an empty answer: no text, and no tool call")
-        if last[FLAGS] & StepFlag.TRUNCATED:
+        if last[FLAGS] & _TRUNCATED:
             yield _hit("degraded_output/truncated", last, Severity.MEDIUM, "the run ended with an answer cut off by the length limit")
 
 
