@@ -40,6 +40,7 @@ from otel_ext.wire.table import Column, Flag, Scan
 from otel_ext.wire.walk import names_of
 
 _LOW: Final = 0xFFFFFFFF
+_LLM, _EMBEDDING = int(StepKind.LLM), int(StepKind.EMBEDDING)
 _OPAQUE: Final = np.dtype((np.void, SPAN_ROW.itemsize))
 _NO_SPANS: Final = np.zeros(0, dtype=SPAN_ROW)
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)  # keeps one hash in two traces apart
@@ -95,6 +96,7 @@ class Pipeline:
     dropped: dict[str, int] = field(default_factory=lambda: {"langfuse_id": 0, "wire_overflow": 0})
     verdicts: Verdicts = field(init=False)
     hearing: Hearing = field(init=False)
+    _priced: tuple[np.ndarray, np.ndarray] = field(default=(_NO_SPANS, _NO_SPANS))  # rows of SPAN, and what they cost
     tree: LlmTree = field(init=False)
     redactors: dict[str, Redactor] = field(default_factory=dict)  # by destination
     scopes: UnknownScopes = field(init=False)
@@ -124,7 +126,7 @@ class Pipeline:
 
     def _make_observations(self) -> None:
         langfuse = self.settings.exporters.langfuse
-        costs = self.costs if langfuse and langfuse.costs else None
+        costs = self._dollars_of if self.costs and langfuse and langfuse.costs else None
         span_bytes_max = langfuse.max_span_bytes if langfuse else 0
         self.observations = Observations(self.codec.name, costs, self.settings.traces.max_noted, span_bytes_max)
         self._keep = langfuse.keep if langfuse else ()
@@ -214,9 +216,21 @@ class Pipeline:
         if self.costs is None:
             return [0.0] * len(scan.trace_ids)
         rows = scan.step_rows[_is_model(scan.steps["kind"])]
-        dollars = np.nan_to_num(self.costs(scan.spans, batch.now_ns, rows))
-        sums: list[float] = np.bincount(scan.spans["trace"][rows], dollars, len(scan.trace_ids)).tolist()
+        dollars = self._dollars_of(scan.spans, batch.now_ns, rows)
+        known = dollars >= 0
+        sums: list[float] = np.bincount(scan.spans["trace"][rows[known]], dollars[known], len(scan.trace_ids)).tolist()
         return sums
+
+    def _dollars_of(self, spans: np.ndarray, now_ns: int, rows: np.ndarray) -> np.ndarray:
+        """What the calls at *rows* cost (NaN: unknown), worked out once for all who ask about one payload."""
+        if self._priced[0] is not spans:
+            dollars = np.full(len(spans), np.nan)
+            models = np.flatnonzero(_is_model(spans["kind"]))
+            if self.costs is not None:
+                dollars[models] = self.costs(spans, now_ns, models)
+            self._priced = spans, dollars
+        priced: np.ndarray = self._priced[1][rows]
+        return priced
 
     def _take_steps(self, batch: _Batch) -> None:
         scan = batch.scan
@@ -330,7 +344,7 @@ def _told(findings: Sequence[Finding]) -> Outcome:
 
 
 def _is_model(kinds: np.ndarray) -> np.ndarray:
-    return np.asarray((kinds == StepKind.LLM) | (kinds == StepKind.EMBEDDING))
+    return np.asarray((kinds == _LLM) | (kinds == _EMBEDDING))
 
 
 def _declaration(batch: _Batch, value_hash: int) -> tuple[bytes, int]:
