@@ -14,6 +14,7 @@ from typing import Final
 from otel_ext.detectors import call_rules, model_rules, run_rules
 from otel_ext.detectors.base import CALLS, END, FLAGS, KIND, NAME, SPAN, WINDOW, A, B, C, Hit, Step, StepRule, alike
 from otel_ext.detectors.baselines import COST, MILLISECONDS, MODELS, OUTPUT, TOKENS, Baselines, Values
+from otel_ext.detectors.circles import may_be_similar
 from otel_ext.detectors.claimed import KnownTools
 from otel_ext.detectors.loops import MaxIterations
 from otel_ext.detectors.runs import Run, RunRule, distinct, lossy, turns
@@ -115,6 +116,10 @@ class Judge:
         calls = [step for step in ROW.iter_unpack(packed) if step[KIND] == TOOL]
         run = Run(agent=agent[NAME], service=service, span=agent[SPAN], start=started(agent), end=agent[END], error=False, calls=calls)
         return next(self._expected.judge(run), None) is None
+
+    def may_be_similar(self, packed: bytes) -> bool:
+        """Among packed steps are answers that the rule on similar ones must look at."""
+        return may_be_similar([step[A] for step in ROW.iter_unpack(packed) if step[KIND] == LLM], self.settings.loop.similar_outputs)
 
     def _is_usual(self, key: tuple[int, int], agent: Step, known: Summary, cost: float) -> bool:
         """No measure is so far from the mean that a rule must look closer."""

@@ -43,7 +43,8 @@ _SPAN: Final = slice(8, 12)
 _IS_LLM: Final = bytes([LLM])
 _NEVER_QUICK: Final = (AGENT, HANDOFF, MCP)
 _DUPLICATE: Final = int(GroupFlag.DUPLICATE)
-_REPEATS: Final = int(GroupFlag.REPEATS)  # judged step by step; nothing over whole runs hangs on it
+# Judged step by step; of what is over whole runs, only the likeness of texts hangs on it.
+_TOLD_STEP_BY_STEP: Final = int(GroupFlag.REPEATS | GroupFlag.SIMILAR)
 # A count only grows: no late span can take this one back.
 _NEVER_STALE: Final = "loop/max_iterations"
 
@@ -214,12 +215,13 @@ class Verdicts:
         if (
             not known.models
             or known.agents
-            or known.flags & ~_REPEATS
+            or known.flags & ~_TOLD_STEP_BY_STEP
+            or (known.flags & GroupFlag.SIMILAR and self.judge.may_be_similar(run))
             or not self.judge.is_clean(run + packed, agent, service, known, trace.cost)
         ):
             return False
-        values, tools = whole_run(run + packed, agent[SPAN], trace.cost)
-        self.judge.learn((agent[NAME], service), values, tools)
+        if not self.judge.past.is_sated((agent[NAME], service)):
+            self.judge.learn((agent[NAME], service), *whole_run(run + packed, agent[SPAN], trace.cost))
         trace.agent_end = agent[END]
         self.book.append(trace, packed)
         return True

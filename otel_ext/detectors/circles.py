@@ -11,6 +11,7 @@ from otel_ext.detectors.runs import Run
 from otel_ext.model import Severity
 from otel_ext.wire.steps import LLM
 
+_TOO_MANY: Final = 64  # outputs to compare with each other for a quick look
 _NEAR: Final = 8  # answers among which similar ones count
 _BLUR_NS: Final = 2_000_000  # how long a run took is known to the millisecond
 _SIMILAR_BITS: Final = 1  # of the 16-bit print of a text that may differ (simhash over pairs of words, Charikar 2002)
@@ -70,6 +71,14 @@ class Recursion:
                 message=f"the agent runs inside itself, {len(deepest)} deep",
                 evidence={"depth": len(deepest)},
             )
+
+
+def may_be_similar(outputs: Sequence[int], count: int) -> bool:
+    """Of these outputs of models *count* may be alike; False only where they surely are not."""
+    texts = [alike(output) for output in outputs if output]
+    if len(texts) > _TOO_MANY:
+        return True
+    return any(sum((one ^ each).bit_count() <= _SIMILAR_BITS for each in texts) >= count for one in texts)
 
 
 def answers(run: Run) -> Sequence[Step]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from otel_ext.detectors.base import Step
@@ -17,6 +18,7 @@ from otel_ext.wire.memory import Events, More, Single
 from otel_ext.wire.names import fold
 from otel_ext.wire.table import STEP_KINDS, Field, NameRule
 
+SCOPES_MAX: Final = 1_024  # scopes whose names are remembered
 LOW: Final = 0xFFFFFFFF
 _ORDER: Final = struct.Struct("<QI")  # end and span of a packed step
 _REQUESTS: Final = struct.Struct("<IHxxQQ")
@@ -100,10 +102,16 @@ class Reader:
 
     def _learn_scope(self, scope: Any) -> tuple[bytes, tuple[str, ...]]:
         name = str(scope.name) if scope else ""
-        named = tuple(rule.prefix for rule in RULES if rule.kind in STEP_KINDS and _makes(rule, name))
+        named = _names_of(name)
         raw = name.encode("utf-8", "replace")
         self._scope = (scope, raw, named)
         return raw, named
+
+
+@lru_cache(maxsize=SCOPES_MAX)
+def _names_of(scope: str) -> tuple[str, ...]:
+    """What the names of steps of this scope start with, where the name alone says that a span is one."""
+    return tuple(rule.prefix for rule in RULES if rule.kind in STEP_KINDS and _makes(rule, scope))
 
 
 def _makes(rule: NameRule, scope: str) -> bool:
