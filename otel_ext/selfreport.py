@@ -83,7 +83,13 @@ def _dropped(sidecar: Sidecar) -> Iterable[tuple[str, dict[str, int]]]:
     judge = pipeline.verdicts.judge
     yield (
         "baseline",
-        {"agents_max": judge.past.forgotten, "tools_of_agents": judge.tools.forgotten, "declarations": pipeline.hearing.forgotten},
+        {
+            "agents_max": judge.past.forgotten,
+            "tools_of_agents": judge.tools.forgotten,
+            "tools_max": judge.past.left_out + judge.tools.left_out,
+            "declarations": pipeline.hearing.forgotten,
+            "unreadable": sidecar.stores.unread,
+        },
     )
     for rule in pipeline.verdicts.judge.own:
         yield f"verdict of {rule.own.rule}", rule.failed

@@ -16,7 +16,7 @@ from typing import Final
 from otel_ext.arrivals import NOTHING, Arrival, Extra, Given, Place, Taken, Waiting
 from otel_ext.detectors.base import END, KIND, NAME, SPAN, B, Hit, Step, failed
 from otel_ext.detectors.baselines import Key, Values
-from otel_ext.detectors.runs import Request, Run, names_of, twice
+from otel_ext.detectors.runs import Request, Run, Text, names_of, twice
 from otel_ext.giving import Giving, placed, revises, standing, withdraw
 from otel_ext.judge import STEP_RULES, Judge, runs_of, started, values_of, whole_run
 from otel_ext.ledger import Answer, ask, record, settle
@@ -123,7 +123,7 @@ class Verdicts:
         if arrival.tools:
             trace.tools = arrival.tools if trace.tools is None else trace.tools | arrival.tools
         if arrival.said:
-            texts = sorted({*trace.said, *arrival.said}, key=lambda text: text.said.time)
+            texts = sorted({*trace.said, *arrival.said}, key=_order_of_text)
             self.dropped["texts"] += max(0, len(texts) - TEXTS_MAX)
             trace.said = tuple(texts[-TEXTS_MAX:])
 
@@ -319,6 +319,11 @@ class Verdicts:
         if unchanged:
             return []
         return [finding for hit in self.judge.run(run) for finding in self._giving.tell(trace, waiting.trace_id, hit, waiting.place)]
+
+
+def _order_of_text(text: Text) -> tuple[int, bool, list[tuple[str, int]]]:
+    """By time; texts of one moment in an order of their own, whatever order they were heard in."""
+    return text.said.time, text.of_agent, [(claim.action, claim.at) for claim in text.said.claims]
 
 
 def _doubled(trace: Trace, added: Added, known: Summary) -> list[Step]:

@@ -61,7 +61,7 @@ class Usual(NamedTuple):
 
 
 class _Past:
-    __slots__ = ("counted", "counts", "mean", "passed", "recent", "runs", "variance")
+    __slots__ = ("counted", "counts", "left_out", "mean", "passed", "recent", "runs", "variance")
 
     def __init__(self) -> None:
         self.runs = 0
@@ -71,6 +71,7 @@ class _Past:
         self.recent = array("f")  # RECENT runs of MEASURES values each, a ring
         self.counts: dict[int, int] = {}  # of runs that called a tool
         self.counted = 0  # runs that `counts` is of
+        self.left_out = 0  # calls of tools over the bound
 
     def learn(self, values: Values, tools: Iterable[int]) -> None:
         weight = max(WEIGHT, 1 / (self.runs + 1))
@@ -96,6 +97,8 @@ class _Past:
         for tool in tools:
             if tool in counts or len(counts) < TOOLS_MAX:
                 counts[tool] = counts.get(tool, 0) + 1
+            else:
+                self.left_out += 1
         self.counted += 1
         if self.counted >= _HALVE:
             self.counted //= 2
@@ -113,6 +116,7 @@ class Baselines:
 
     settings: BaselineSettings
     forgotten: int = 0
+    left_out: int = 0  # calls of tools that were not learned, because their agent has too many
     changed: dict[Key, None] = field(default_factory=dict)  # agents that `dump` has not given since they last learned
     _agents: dict[Key, _Past] = field(default_factory=dict)
 
@@ -162,7 +166,9 @@ class Baselines:
                 del self._agents[oldest]
                 self.changed.pop(oldest, None)
                 self.forgotten += 1
+        before = past.left_out
         past.learn(values, tools)
+        self.left_out += past.left_out - before
         self.changed[key] = None
 
     # -- to survive a restart

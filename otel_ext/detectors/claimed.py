@@ -27,6 +27,7 @@ class KnownTools:
 
     name: Callable[[int], str]
     forgotten: int = 0
+    left_out: int = 0  # times that a tool over the bound of its agent was not remembered
     _agents: dict[Key, set[int]] = field(default_factory=dict)
     _acting: dict[int, bool] = field(default_factory=dict)  # bounded by the table of names
 
@@ -49,7 +50,9 @@ class KnownTools:
                 del self._agents[next(iter(self._agents))]
                 self.forgotten += 1
         if not tools <= known:
-            known.update(itertools.islice(tools - known, max(0, TOOLS_MAX - len(known))))
+            new, room = tools - known, max(0, TOOLS_MAX - len(known))
+            known.update(itertools.islice(new, room))
+            self.left_out += max(0, len(new) - room)
 
     def of(self, agent: Key) -> frozenset[int]:
         """What *agent* called before and changes something."""

@@ -78,6 +78,7 @@ def test_tools_are_bounded() -> None:
     for _ in range(10):
         past.learn(CLERK, USUAL, set(range(10, 1_010)))
     assert len(list(past.customary(CLERK))) == TOOLS_MAX
+    assert past.left_out == 10 * (1_000 - TOOLS_MAX)
 
 
 def test_a_past_survives_a_restart(tmp_path: Path) -> None:
